@@ -1,0 +1,1 @@
+"""Hidden checks of the exercises, one module a day; named wrong answers stand beside them."""

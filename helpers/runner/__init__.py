@@ -1,0 +1,1 @@
+"""Runs, stores and checks the lessons; lessons never import it."""
