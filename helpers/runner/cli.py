@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from helpers.claims import MIME as CLAIM
 from helpers.runner import execute, outputs
 from helpers.runner.catalog import CatalogError, Lesson, find_root, lessons, select
+from helpers.runner.execute import standing
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 Selection = Annotated[list[str] | None, typer.Argument(help="33, 27-30, phase2, changed, all, or a notebook's path")]
 
@@ -36,9 +40,7 @@ class Profile(StrEnum):
 def _chosen(words: list[str] | None) -> tuple[Path, list[Lesson]]:
     try:
         root = find_root()
-        return root, select(
-            root, lessons(root), words or ["all"], lambda one: execute.standing(root, one).state != "current"
-        )
+        return root, select(root, lessons(root), words or [], lambda one: standing(root, one).state != "current")
     except CatalogError as err:
         _fail(err)
 
@@ -62,141 +64,123 @@ def run(
 ) -> None:
     """Execute lessons into _build/executed; non-zero when one raises or a claim fails."""
     root, chosen = _chosen(selection)
-    ended: list[tuple[execute.Job, execute.Result]] = []
-    start = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    todo = [one for one in chosen if not (resume and execute.finished(root, one, profile))]
+    if len(todo) < len(chosen):
+        console.print(f"{len(chosen) - len(todo)} of {len(chosen)} lessons are finished already, from an earlier run")
+    show, stopped = _Show(jobs), False
     try:
-        with execute.lock(root, chosen) as left:
+        with execute.lock(root, todo) as left, ExitStack() as stack:
             if left and not resume:
                 days = ", ".join(map(str, left))
                 console.print(f"an earlier run was ended in the middle (days {days}): --resume keeps what it finished")
-            pool: execute.Pool = execute.RayPool(ray, root) if ray else execute.LocalPool(jobs, gpu_jobs)
-            gpus = getattr(pool, "gpus", None)
-            planned = execute.plan(
-                root,
-                chosen,
-                profile=profile,
-                seeds=seeds,
-                resume=resume,
-                budget=budget,
-                timeout=timeout,
-                gpus=execute.count_gpus() if gpus is None else gpus,
+            if ray:
+                submit, jobs, gpus = stack.enter_context(execute.ray_pool(ray, root))
+            else:
+                submit, gpus = stack.enter_context(execute.local_pool(jobs)), execute.count_gpus()
+            show.planned = execute.plan(
+                root, todo, profile=profile, seeds=seeds, budget=bool(budget), timeout=timeout, gpus=gpus
             )
-            if len(chosen) * seeds > len(planned):
-                console.print(f"{len(chosen) - len(planned) // seeds} lessons are finished and current: not run again")
-            stopped = _watch(planned, pool, budget and budget * 60, jobs, ended)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.default_int_handler)
+            gpu_slots = gpus if ray else gpu_jobs
+            try:
+                with show:
+                    for job, result in execute.run(show.planned, submit, jobs, gpu_slots, budget and budget * 60):
+                        show.event(job, result)
+            except KeyboardInterrupt:
+                stopped = True
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
+                console.print("stopping: ending the lessons that run …")
     except CatalogError as err:
         _fail(err)
     if seeds > 1:
-        _over_seeds(ended)
-    bad = _report(planned, ended, time.monotonic() - start, stopped)
+        _over_seeds(show.ended)
+    bad = _report(show, stopped)
     raise typer.Exit(130 if stopped else 1 if bad else 0)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+class _Show:
+    """Progress: a live board on a terminal, plain lines elsewhere."""
 
+    def __init__(self, jobs: int) -> None:
+        self.jobs, self.start = jobs, time.monotonic()
+        self.planned: list[execute.Job] = []
+        self.running: dict[str, tuple[execute.Job, float]] = {}
+        self.ended: list[tuple[execute.Job, execute.Result]] = []
+        self.live = Live(get_renderable=self.board, console=console, refresh_per_second=2, transient=True)
 
-def _watch(
-    planned: list[execute.Job],
-    pool: execute.Pool,
-    budget: float | None,
-    jobs: int,
-    ended: list[tuple[execute.Job, execute.Result]],
-) -> bool:
-    """Run and show; True when it was interrupted."""
-    running: dict[str, tuple[execute.Job, float]] = {}
-    start = time.monotonic()
+    def __enter__(self) -> None:
+        if console.is_terminal:
+            self.live.start()
 
-    def board() -> Table:
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def event(self, job: execute.Job, result: execute.Result | None) -> None:
+        """A job started, or ended with a result."""
+        if result is None:
+            self.running[job.mark] = job, time.monotonic()
+            if not console.is_terminal:
+                console.print(f"{self.clock()}  start  {_name(job)}", markup=False)
+            return
+        del self.running[job.mark]
+        self.ended.append((job, result))
+        claims = Counter(one["status"] for one in outputs.records(result.notebook or {"cells": []}, CLAIM))
+        said = f"{result.seconds:.1f} s, {result.cpu:.1f} CPU-s, {claims['holds']}/{claims.total()} claims hold"
+        word = "ERROR" if result.error else "FAILS" if result.faults else "ok   "
+        line = f"{self.clock()}  {word}  {_name(job)} ({said})  [{len(self.ended)}/{len(self.planned)}]"
+        console.print(Text(line, "red" if result.faults else ""))
+
+    def board(self) -> Table:
+        """What runs now, for how long, and how much is left."""
         table, now = Table.grid(padding=(0, 2)), time.monotonic()
-        for job, since in running.values():
-            table.add_row("  ▸", job.lesson.name, f"{now - since:.0f} s of about {job.expected:.0f}")
-        seen = {job.mark for job, _ in ended}
-        rest = sum(job.expected for job in planned if job.mark not in seen)
-        rest -= sum(min(now - since, job.expected) for job, since in running.values())
-        eta = f"about {_clock(rest / jobs)} to go"
-        table.add_row("", f"{len(ended)} of {len(planned)}", f"{_clock(now - start)} so far, {eta}")
+        done = {job.mark for job, _ in self.ended}
+        left = sum(job.expected for job in self.planned if job.mark not in done)
+        for job, since in list(self.running.values()):
+            table.add_row("  ▸", _name(job), f"{now - since:.0f} s of about {job.expected:.0f} s")
+            left -= min(now - since, job.expected)
+        table.add_row(
+            "", f"{len(done)} of {len(self.planned)}", f"{self.clock()} so far, about {_clock(left / self.jobs)} to go"
+        )
         return table
 
-    loop = execute.run(planned, pool, budget)
-    with Live(get_renderable=board, console=console, refresh_per_second=2, transient=True) as live:
-        if not console.is_terminal:
-            live.stop()
-        try:
-            for job, result in loop:
-                if result is None:
-                    running[job.mark] = job, time.monotonic()
-                    if not console.is_terminal:
-                        console.print(f"{_clock(time.monotonic() - start)}  start  {_name(job)}", markup=False)
-                else:
-                    running.pop(job.mark)
-                    ended.append((job, result))
-                    console.print(
-                        f"{_clock(time.monotonic() - start)}  {_line(job, result)}  [{len(ended)}/{len(planned)}]",
-                        markup=False,
-                        style="red" if _faults(result) else None,
-                    )
-        except KeyboardInterrupt:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
-            console.print("stopping: ending the lessons that run …")
-            return True
-        finally:
-            loop.close()  # type: ignore[attr-defined]
-    return False
+    def clock(self) -> str:
+        """Minutes and seconds since the start."""
+        return _clock(time.monotonic() - self.start)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _name(job: execute.Job) -> str:
     return job.lesson.name + (f" · seed {job.seed}" if job.seed else "")
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(max(seconds, 0)) // 60}:{int(max(seconds, 0)) % 60:02d}"
-
-
-def _faults(result: execute.Result) -> list[str]:
-    if result.error:
-        return [result.error]
-    return outputs.faults(result.notebook) if result.notebook else []
-
-
-def _line(job: execute.Job, result: execute.Result) -> str:
-    faults = _faults(result)
-    verdict = "ERROR " if result.error else "FAILS " if faults else "ok    "
-    claims = Counter(record["status"] for record in outputs.records(result.notebook or {"cells": []}, CLAIM))
-    said = f"{result.seconds:.1f} s, {result.cpu:.1f} CPU-s, {claims['holds']}/{claims.total()} claims hold"
-    return f"{verdict} {_name(job)}  ({said})"
-
-
-def _report(
-    planned: list[execute.Job], ended: list[tuple[execute.Job, execute.Result]], seconds: float, stopped: bool
-) -> int:
-    bad = [(job, faults) for job, result in ended if (faults := _faults(result))]
+def _report(show: _Show, stopped: bool) -> int:
+    bad = [(job, result.faults) for job, result in show.ended if result.faults]
     for job, faults in bad:
         console.print(f"\n{_name(job)}", style="bold red", markup=False)
         for fault in faults:
             console.print(f"  {fault}", markup=False)
-    missed = len(planned) - len(ended)
-    words = [f"{len(ended) - len(bad)} good", f"{len(bad)} with faults"]
-    words += [f"{missed} {'not finished' if stopped else 'not reached within the budget'}"] if missed else []
-    console.print(f"\n{', '.join(words)}; {_clock(seconds)} min")
+    left = len(show.planned) - len(show.ended)
+    words = [f"{len(show.ended) - len(bad)} good", f"{len(bad)} with faults"]
+    words += [f"{left} not {'finished' if stopped else 'reached within the budget'}"] if left else []
+    console.print(f"\n{', '.join(words)} · {show.clock()} min")
     if stopped:
-        console.print("interrupted; every process is ended, earlier outputs are whole: the same command with --resume")
+        console.print("interrupted: all processes are ended, earlier outputs are whole; --resume goes on from here")
     return len(bad)
 
 
 def _over_seeds(ended: list[tuple[execute.Job, execute.Result]]) -> None:
-    """Each claim's measured values over the seeds."""
-    rows: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    """Each claim's measured values and status over the seeds."""
+    rows: dict[str, list[str]] = {}
     for job, result in sorted(ended, key=lambda pair: (pair[0].lesson.day, pair[0].seed)):
-        for record in outputs.records(result.notebook or {"cells": []}, CLAIM):
-            rows.setdefault(record["text"], []).append((job.seed, record))
-    for text, found in rows.items():
-        console.print(f"\n{text}", style="bold", markup=False)
-        for seed, record in found:
-            console.print(f"  seed {seed}  {record['status']:8} {record['measured']}", markup=False)
+        for one in outputs.records(result.notebook or {"cells": []}, CLAIM):
+            rows.setdefault(one["text"], []).append(f"  seed {job.seed}  {one['status']:7}  {one['measured']}")
+    for text, lines in rows.items():
+        console.print("\n".join(["", text, *lines]), markup=False)
 
 
 @app.command()
@@ -217,7 +201,7 @@ def status(
         word = "not run" if state == "missing" else state
         cells = [str(made.get(k, "–")) for k in ("device", "seconds", "finished")]
         table.add_row(f"{one.day:02d}", one.title, word, *cells, style="red" if one in bad else None)
-    console.print(table, width=None if console.is_terminal else 140)
+    console.print(table)
     if check and bad:
         days = " ".join(str(one.day) for one in bad)
         _fail(f"outputs of days {days} are stale or missing: `run {days}`, look at them, `accept {days}`", 1)
@@ -270,13 +254,18 @@ def _complain(complaints: list[str]) -> None:
 
 @app.command()
 def ledger(
-    out: Annotated[Path, typer.Option(help="JSON file")] = Path("_build/ledger.json"),
+    built: Annotated[bool, typer.Option("--built/--stored", help="prefer the last run's copies")] = True,
     mlflow: Annotated[str | None, typer.Option(help="tracking URI to log to as well")] = None,
 ) -> None:
-    """All claims, exercises and timings in one file."""
+    """All claims, exercises and timings in one file; non-zero when a claim fails."""
     from helpers.runner import ledger as module
 
-    module.write(_chosen(None)[0], out, mlflow)
+    root, every = _chosen(None)
+    table = module.collect(root, every, built)
+    console.print(f"written: {module.write(root, table)}", markup=False)
+    if mlflow:
+        console.print(f"{module.log(table, mlflow)} runs logged to {mlflow}", markup=False)
+    _complain(module.failures(table))
 
 
 @app.command()
