@@ -242,14 +242,18 @@ def taught(
     if check:
         _complain(module.check(*_chosen(selection)))
     else:
-        module.write(*_chosen(selection))
+        try:
+            console.print(f"written: {len(module.write(*_chosen(selection)))} modules")
+        except module.TaughtError as err:
+            _fail(err)
 
 
 def _complain(complaints: list[str]) -> None:
     for line in complaints:
         console.print(line, markup=False)
-    console.print(f"{len(complaints)} complaints" if complaints else "nothing to complain about")
-    raise typer.Exit(1 if complaints else 0)
+    faults = [line for line in complaints if ": note: " not in line]
+    console.print(f"{len(faults)} complaints" if faults else "nothing to complain about")
+    raise typer.Exit(1 if faults else 0)
 
 
 @app.command()
