@@ -8,6 +8,7 @@ on a wide page and stacked on a phone. ``figure(wide=True)`` fills the column.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,23 @@ def _marks(fig: Figure) -> int:
 def _svg(fig: Figure) -> str:
     out = io.StringIO()
     fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue()
+    return _small(out.getvalue())
+
+
+def _small(svg: str) -> str:
+    """The same picture in six tenths of the bytes: letters on a grid 16 times coarser, a thousandth of a point else.
+
+    Single quotes and no line breaks, which a notebook's JSON would escape.
+    """
+
+    def letter(found: re.Match[str]) -> str:
+        return re.sub(r"-?\d+", lambda n: str(round(int(n[0]) / 16)), found[1]) + '" transform="scale(0.25)"'
+
+    svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'(?<= d=")([^"]*)" transform="scale\(0\.015625\)"', letter, svg)
+    svg = re.sub(r"(?<![\d.])(-?\d+\.\d\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"\s+", " ", svg).replace("> <", "><").replace('"', "'").replace("IBMPlexSans-", "p")
+    return re.sub(r" ?([MLQCz]) ?(?=[-\d'MLQCz])|(?<=[:;]) ", r"\1", svg).strip()
 
 
 def _png(fig: Figure) -> str:
