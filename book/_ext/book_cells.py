@@ -36,7 +36,9 @@ class CellTransform(SphinxTransform):
         day = book_plan.load(env.srcdir).of(env.docname)
         if day is None:
             return
-        for number, cell in enumerate(self._cells(), start=1):
+        number = 0
+        for cell in self._cells():
+            number += _shows_code(cell)
             self._cell(cell, number)
         for section in list(self.document.findall(nodes.section)):
             self._section(section, day)
@@ -53,6 +55,9 @@ class CellTransform(SphinxTransform):
         source, output = _part(cell, "cell_code_source"), _part(cell, "cell_code_output")
         if output is not None:
             _figures(output, about.get("figures", []))
+            for html in output.findall(nodes.raw):
+                if html.astext().startswith(('<div class="claims"', '<div class="verdict"')):
+                    html["classes"] = []  # no wrapper around the book's own markup
         fold = next((tag for tag in tags if tag in FOLDED), None)
         if fold and source is not None:
             cell.remove(source)
@@ -69,7 +74,9 @@ class CellTransform(SphinxTransform):
             cell.extend(_details("Predict first, then look", [output], "fold predict"))
         took = about.get("seconds") or 0
         time = f"<span>{marks.duration(took)}</span>" if took >= 1 else ""
-        cell.insert(0, _raw(f'<div class="hang" aria-hidden="true">{number}{time}</div>'))
+        hang = f"{number}{time}" if _shows_code(cell) else time
+        if hang:
+            cell.insert(0, _raw(f'<div class="hang" aria-hidden="true">{hang}</div>'))
         cell["classes"] = ["cell", *(f"tag_{tag}" for tag in tags)]
 
     def _section(self, section: nodes.section, day: book_plan.Day) -> None:
@@ -85,7 +92,7 @@ class CellTransform(SphinxTransform):
                 _cut(title, len(words) - len(match[3]))
                 title.insert(0, _span("lbl", f"Exercise {day.number}.{match[1]}", _span("vh", ", "), *kind))
                 title.insert(1, _span("vh", ": "))
-        elif " · " in words and section.parent is not self.document:
+        elif " · " in words and section.parent.parent is self.document:
             stage, _ = words.split(" · ", 1)
             _cut(title, len(stage) + 3)
             title.insert(0, _span("stage", stage, _span("vh", " · ")))
@@ -210,6 +217,12 @@ def _is(node: nodes.Node, tag: str) -> bool:
     return isinstance(node, nodes.container) and tag in node.get("cell_metadata", {}).get("tags", [])
 
 
+def _shows_code(cell: nodes.container) -> bool:
+    """Whether the cell stands open on the page: only such a cell has a number in the margin."""
+    tags = cell["cell_metadata"].get("tags", [])
+    return not any(tag in tags for tag in (*FOLDED, "check"))
+
+
 def _one_call(source: nodes.container) -> bool:
     return bool(re.fullmatch(r"check\(\w+\)", source.astext().strip()))
 
@@ -234,7 +247,8 @@ def _cut(title: nodes.title, count: int) -> None:
         if count <= 0:
             return
         word = str(node)
-        node.parent.replace(node, nodes.Text(word[count:]))
+        rest = word[count:]
+        node.parent.replace(node, nodes.Text(rest[:1].upper() + rest[1:]))
         count -= len(word)
 
 

@@ -29,6 +29,7 @@ TOP = [
     ("book/glossary", "Glossary"),
     ("book/how_to_use", "How to use this book"),
 ]
+SCRIPTS = {"book/index": "front.js", "book/results": "ledger.js", "book/status": "ledger.js"}
 # The order of the style sheets is their order in the cascade.
 SHEETS = ("tokens", "base", "frame", "lesson", "code", "front", "ledger", "phone", "print")
 
@@ -75,6 +76,7 @@ def context(app: Any, pagename: str, templatename: str, context: dict[str, Any],
         css_files=[],
         script_files=[],
     )
+    context["page_script"] = SCRIPTS.get(pagename, "")
     if day and "body" in context:
         context["body"] = context["body"].replace("@@ACTS@@", buttons(app, pagename, page))
     return "front.html" if pagename == app.config.root_doc else None

@@ -93,6 +93,13 @@ def short_device(name: str) -> str:
     return " ".join(words) or name
 
 
+def machine(made: dict[str, Any]) -> str:
+    """Where something ran, short: ``CPU`` or the GPU's name."""
+    if (made.get("profile") or "cpu") == "cpu":
+        return "CPU"
+    return short_device(str(made.get("device") or "GPU"))
+
+
 def tally(counts: dict[str, int]) -> str:
     """``✓ 2  ✗ 1  – 1``, each with its word for those who do not see the mark."""
     words = {"holds": "hold", "fails": "fail", "not-run": "not run here"}

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))  # helpers: the book is built from the repository,
 
 import book_cells  # noqa: E402
 import book_frame  # noqa: E402
+import book_front  # noqa: E402
 import book_ledger  # noqa: E402
 import book_marks  # noqa: E402
 import book_plan  # noqa: E402
@@ -80,7 +81,7 @@ def describe(lesson: catalog.Lesson, clean: dict[str, Any], copy: dict[str, Any]
 def dress(notebook: dict[str, Any], page: dict[str, Any], day: book_plan.Day, plan: book_plan.Plan) -> bool:
     """Prepare a merged notebook for the page, in place; True if it names a lesson that is not finished."""
     made, missing, count = page["made"], False, 0
-    device = book_marks.short_device(made.get("device", "")) if made.get("profile", "cpu") != "cpu" else "CPU"
+    device = book_marks.machine(made)
     date = made.get("finished", "")[:10]
     cells = []
     for cell in notebook["cells"]:
@@ -202,6 +203,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", source_read)
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)
-    for module in (book_cells, book_terms, book_ledger, book_frame):
+    for module in (book_cells, book_terms, book_ledger, book_front, book_frame):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
