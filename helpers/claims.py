@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from typing import Any
@@ -43,7 +44,9 @@ def judge(text: str, measured: str, holds: Any, needs: str | None = None) -> dic
         if verdict is None:
             measured += f" (the condition is a {type(holds).__name__}, not a boolean)"
         status = "holds" if verdict else "fails"
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].rstrip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if len(slug) > 60:  # two long sentences may begin alike
+        slug = f"{slug[:53].rstrip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     return {
         "lesson": current.day,
         "id": f"{current.day:02d}-{slug}",

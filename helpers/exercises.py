@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import inspect
 import signal
 import threading
 import types
@@ -34,7 +35,7 @@ def check(fn: Callable[..., Any]) -> None:
     }
     page = (
         f'<div class="check {status}"><b class="mark" aria-hidden="true">{MARK[status]}</b> '
-        f'<span><b>{WORD[status]}</b> <code>{html.escape(name)}</code>: {html.escape(message)}</span></div>'
+        f"<span><b>{WORD[status]}</b> <code>{html.escape(name)}</code>: {html.escape(message)}</span></div>"
     )
     plain = f"{MARK[status]} {name}: {message}"
     display({MIME: record, "text/html": page, "text/plain": plain}, raw=True)
@@ -54,28 +55,27 @@ def run(fn: Callable[..., Any], day: int) -> tuple[str, str]:
     module = importlib.import_module(f"helpers.checks.day{day:02d}")
     test = getattr(module, name, None)
     if test is None:
-        known = sorted(module.WRONG)
+        known = sorted(getattr(module, "WRONG", {}))
         raise LookupError(f"day {day} has no check called {name!r}; keep the exercise's name ({', '.join(known)})")
     try:
         with _time_limit(SECONDS):
-            return "passed", test(fn) or "all checks passed"
-    except NotImplementedError as err:
-        if _raised_in(err, fn):
-            return "todo", "replace the body above, then run this cell again"
-        return "wrong", _raised(err)
-    except AssertionError as err:
-        if _frames(err)[-1].co_filename == module.__file__:
-            return "wrong", str(err)
-        return "wrong", _raised(err)
-    except TimeoutError:
+            return "passed", str(test(fn) or "all checks passed")
+    except _TooLong:
         return "wrong", f"still running after {SECONDS} s: is there a loop that does not end?"
-    except Exception as err:  # the learner's own mistake: say it, no traceback
-        return "wrong", _raised(err)
+    except (Exception, SystemExit) as err:  # the learner's own mistake: say it, no traceback
+        frames = _frames(err)
+        if isinstance(err, NotImplementedError) and _belongs(frames[-1], fn):
+            return "todo", "replace the body above, then run this cell again"
+        first = f"{type(err).__name__}: {err}".splitlines()[0].removesuffix(": ")
+        if any(_belongs(code, fn) for code in frames):
+            return "wrong", f"your function raised {first}"
+        if isinstance(err, AssertionError) and str(err):  # also where a library's assert_close says it
+            return "wrong", str(err)
+        return "wrong", f"the check cannot use what your function gave it ({first})"
 
 
-def _raised(err: Exception) -> str:
-    text = str(err).splitlines()
-    return f"your function raised {type(err).__name__}" + (f": {text[0]}" if text else "")
+class _TooLong(BaseException):
+    """The clock of a check; no Exception, so that a learner's own ``except`` cannot swallow it."""
 
 
 def _frames(err: BaseException) -> list[types.CodeType]:
@@ -86,11 +86,11 @@ def _frames(err: BaseException) -> list[types.CodeType]:
     return codes
 
 
-def _raised_in(err: BaseException, fn: Callable[..., Any]) -> bool:
-    """Whether the stub itself raised, rather than something it called (torch raises this too)."""
-    if isinstance(fn, type):
-        return _frames(err)[-1].co_qualname.startswith(fn.__qualname__)
-    return _frames(err)[-1] is getattr(fn, "__code__", None)
+def _belongs(code: types.CodeType, fn: Callable[..., Any]) -> bool:
+    """Whether ``code`` is that of ``fn``, below its decorators, or of a function or method defined inside it."""
+    own = inspect.unwrap(fn)
+    inside = f"{code.co_qualname}.".startswith(f"{own.__qualname__}.")
+    return inside and (isinstance(own, type) or code.co_filename == own.__code__.co_filename)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _time_limit(seconds: int) -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise TimeoutError
+        raise _TooLong
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
