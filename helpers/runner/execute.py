@@ -84,13 +84,13 @@ def work(job: Job) -> Result:
     start, used = time.monotonic(), _cpu()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans of the kernel become ours
-    with tempfile.TemporaryDirectory(prefix="llm90-", ignore_cleanup_errors=True) as folder:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="llm90-", ignore_cleanup_errors=True) as folder:
             result = _lesson(job, Path(job.root or os.getcwd()), Path(folder))
-        except Exception as err:  # a fault of this lesson must not end the others
-            result = Result(None, f"{type(err).__name__}: {err}")
-        finally:
-            reap(job.mark)
+    except Exception as err:  # a fault of this lesson must not end the others
+        result = Result(None, f"{type(err).__name__}: {err}")
+    finally:
+        reap(job.mark)
     result.seconds, result.cpu = time.monotonic() - start, _cpu() - used
     if result.notebook:
         result.notebook["metadata"]["provenance"]["seconds"] = round(result.seconds, 1)
@@ -485,8 +485,13 @@ def lock(root: Path, lessons: Sequence[Lesson]) -> Iterator[list[int]]:
     """
     width, left = 16, []
     path = root / "_build" / "run.lock"
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    except OSError as err:
+        raise CatalogError(
+            f"{path} cannot be written ({err.strerror}): a run needs space and write access there"
+        ) from err
     with open(path, "r+b", buffering=0) as file:
         for one in lessons:
             note = os.pread(file.fileno(), width, width * one.day).strip(b"\0 ").decode(errors="replace")
