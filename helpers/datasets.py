@@ -148,7 +148,7 @@ def mnist5k() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def photos() -> dict[str, np.ndarray[Any, Any]]:
-    """Fifteen photographs, name to (height, width, 3) uint8; grey ones have three equal channels."""
+    """Fourteen photographs, name to (height, width, 3) uint8; grey ones have three equal channels."""
     import numpy as np
     from PIL import Image
 

@@ -102,10 +102,10 @@ def built(key: str) -> list[Path]:
     """
     source = sources()[key]
     paths = {cache_dir() / name: expected for name, expected in source.built.items()}
-    if all(_whole(*pair) for pair in paths.items()):
+    if ready(key):
         return list(paths)
     with locked(key):
-        if all(_whole(*pair) for pair in paths.items()):  # made while this process waited
+        if ready(key):  # made while this process waited
             return list(paths)
         raw = local(key)[0] if source.files else _archive(source)
         try:
@@ -118,6 +118,11 @@ def built(key: str) -> list[Path]:
         if not source.files:
             raw.unlink()
     return list(paths)
+
+
+def ready(key: str) -> bool:
+    """Whether what ``built`` gives is in the cache already, whole."""
+    return all(_whole(cache_dir() / name, expected) for name, expected in sources()[key].built.items())
 
 
 def prepare(key: str, raw: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
