@@ -76,10 +76,21 @@ def context(app: Any, pagename: str, templatename: str, context: dict[str, Any],
         css_files=[],
         script_files=[],
     )
+    if "body" in context:
+        context["body"] = finish(app, pagename, context["body"])
     context["page_script"] = SCRIPTS.get(pagename, "")
     if day and "body" in context:
         context["body"] = context["body"].replace("@@ACTS@@", buttons(app, pagename, page))
     return "front.html" if pagename == app.config.root_doc else None
+
+
+def finish(app: Any, pagename: str, body: str) -> str:
+    """What can only be known when every page has been read."""
+    found = getattr(app.env, "llm90_pages", {})
+    body = re.sub(r"@@DECK (\S+)@@", lambda match: marks.esc(found.get(match[1], {}).get("deck", "")), body)
+    if pagename == app.config.root_doc:  # the name breaks between its halves, never at the hyphen
+        body = body.replace("<h1>LLM Full-Stack in", '<h1><span class="nb">LLM Full-Stack</span> in', 1)
+    return body
 
 
 def listed(app: Any, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:

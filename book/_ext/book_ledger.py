@@ -183,8 +183,9 @@ def _squares(claims: list[dict[str, Any]], plan: book_plan.Plan) -> str:
         parts = []
         for day in phase.days:
             x = ((day.number - 1) % 30) * step + (step - side) / 2
+            top = base - len(of.get(day.number, [])) * (side + gap) - 3
             for k, one in enumerate(of.get(day.number, [])):
-                parts.append(_square(one, phase.number, x, base - (k + 1) * (side + gap) + gap, side))
+                parts.append(_square(one, phase.number, x, base - (k + 1) * (side + gap) + gap, side, top))
         first = phase.days[0].number
         for number in (first if first == 1 else 0, first + 9, first + 19, first + 29):
             if number:
@@ -205,11 +206,11 @@ def _squares(claims: list[dict[str, Any]], plan: book_plan.Plan) -> str:
     return f'<figure class="dots"><div class="row">{"".join(drawings)}</div>{key}</figure>'
 
 
-def _square(one: dict[str, Any], phase: int, x: float, y: float, side: float) -> str:
+def _square(one: dict[str, Any], phase: int, x: float, y: float, side: float, top: float) -> str:
     kind, grow, word = f"ph{phase}", 0.0, ""
     if one["status"] == "fails":
         kind, grow = "fails", 1.5
-        word = f'<text class="fails" x="{x + 3.5:.1f}" y="{y - 5:.1f}" text-anchor="middle">{one["number"]}</text>'
+        word = f'<text class="fails" x="{x + 3.5:.1f}" y="{top:.1f}" text-anchor="middle">{one["number"]}</text>'
     elif one["status"] == "not-run":
         kind, grow = "not-run", -0.5
     wide = side + 2 * grow

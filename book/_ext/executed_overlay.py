@@ -24,6 +24,7 @@ import book_cells  # noqa: E402
 import book_frame  # noqa: E402
 import book_front  # noqa: E402
 import book_ledger  # noqa: E402
+import book_lists  # noqa: E402
 import book_marks  # noqa: E402
 import book_plan  # noqa: E402
 import book_terms  # noqa: E402
@@ -203,6 +204,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", source_read)
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)
-    for module in (book_cells, book_terms, book_ledger, book_front, book_frame):
+    for module in (book_cells, book_terms, book_ledger, book_front, book_lists, book_frame):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
