@@ -30,6 +30,7 @@ _FONT = Path(__file__).with_name("fonts") / "IBMPlexSans-Regular.ttf"
 def use_style() -> None:
     """Set matplotlib's defaults; no figure is shown unless ``show`` shows it."""
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib import font_manager
 
     mpl.use("agg")
@@ -40,7 +41,8 @@ def use_style() -> None:
         family.insert(0, font_manager.FontProperties(fname=_FONT).get_name())
     quiet = {k: INK for k in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
     clear = {k: "none" for k in ("figure.facecolor", "axes.facecolor", "savefig.facecolor")}
-    mpl.rcParams.update(
+    settings: Any = mpl.rcParams
+    settings.update(
         quiet
         | clear
         | {
@@ -55,7 +57,7 @@ def use_style() -> None:
             "axes.linewidth": 0.8,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=COLORS),
+            "axes.prop_cycle": cycler(color=COLORS),
             "xtick.labelsize": 9,
             "ytick.labelsize": 9,
             "lines.linewidth": 1.8,
@@ -113,7 +115,7 @@ def heatmap(
 ) -> None:
     """A matrix (rows, cols) as a map from transparent to blue, with its numbers (``digits=None``: none).
 
-    With ``vmax`` the scale starts at 0; infinities print as −∞ on no colour.
+    With ``vmax`` the scale starts at 0; −∞, ∞ and NaN print as such, on no colour.
     """
     import numpy as np
 
@@ -121,12 +123,12 @@ def heatmap(
     shown = np.where(np.isfinite(m), m, np.nan)
     ax.imshow(shown, vmin=0 if vmax else None, vmax=vmax, aspect="auto" if digits is None else "equal")
     if digits is not None:
-        ax.set_xticks(range(m.shape[1]), cols if cols is not None else range(m.shape[1]))
-        ax.set_yticks(range(m.shape[0]), rows if rows is not None else range(m.shape[0]))
-        low = 0.0 if vmax else np.nanmin(shown)
-        middle = (low + (vmax or np.nanmax(shown))) / 2
+        ax.set_xticks(range(m.shape[1]), [str(word) for word in (cols if cols is not None else range(m.shape[1]))])
+        ax.set_yticks(range(m.shape[0]), [str(word) for word in (rows if rows is not None else range(m.shape[0]))])
+        finite = m[np.isfinite(m)] if np.isfinite(m).any() else np.zeros(1)
+        middle = ((0.0 if vmax else finite.min()) + (vmax or finite.max())) / 2
         for (i, j), x in np.ndenumerate(m):
-            word = f"{x:.{digits}f}" if np.isfinite(x) else "−∞" if x < 0 else "∞"
+            word = f"{x:.{digits}f}" if np.isfinite(x) else "NaN" if np.isnan(x) else "−∞" if x < 0 else "∞"
             dark = np.isfinite(x) and x > middle
             ax.text(j, i, word, ha="center", va="center", fontsize=8.5, color="#FFFFFF" if dark else INK)
     ax.tick_params(length=0)
@@ -169,10 +171,11 @@ def _marks(fig: Figure) -> int:
     from matplotlib.collections import PathCollection
     from matplotlib.lines import Line2D
 
-    lines = sum(len(a.get_xdata()) for a in fig.findobj(Line2D))  # type: ignore[arg-type]
-    points = sum(len(a.get_offsets()) for a in fig.findobj(PathCollection))  # type: ignore[arg-type, attr-defined]
-    cells = sum(i.get_array().size for ax in fig.axes for i in ax.images if i.get_array() is not None)
-    return int(lines + points + cells)
+    lines: list[Any] = fig.findobj(Line2D)
+    points: list[Any] = fig.findobj(PathCollection)
+    images: list[Any] = [image for ax in fig.axes for image in ax.images if image.get_array() is not None]
+    cells = sum(image.get_array().size for image in images)
+    return int(sum(len(one.get_xdata()) for one in lines) + sum(len(one.get_offsets()) for one in points) + cells)
 
 
 def _svg(fig: Figure) -> str:
