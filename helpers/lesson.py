@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ def start(day: int, profile: str = "auto", seed: int = 0) -> torch.device:
         raise ValueError(f"day must be 1 to 90, got {day}")
     from helpers import plots, repro
 
+    # tqdm asks for ipywidgets when a library imports it; a stored page shows plain text bars anyway
+    warnings.filterwarnings("ignore", message="IProgress not found")
     repro.deterministic()
     import torch
 
