@@ -94,7 +94,8 @@ def _run(job: Path, rank: str) -> None:
     except BaseException as err:  # SystemExit and KeyboardInterrupt are failures of a rank, too
         kind = "".join(traceback.format_exception_only(err)).strip()[:1500]
         frames = [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(err.__traceback__)]
-        (job / f"error{rank}").write_bytes(pickle.dumps((kind, frames)))
+        (job / f"part{rank}").write_bytes(pickle.dumps((kind, frames)))
+        (job / f"part{rank}").rename(job / f"error{rank}")
     with contextlib.suppress(Exception):
         distributed = sys.modules.get("torch.distributed")
         if distributed and distributed.is_initialized():

@@ -202,6 +202,7 @@ def _verdict(job: Path, fn: Callable[..., Any], ranks: int, hung: float) -> str:
         if code not in ("", "0", "-15"):  # -15: the launcher's SIGTERM after another rank's failure
             failed[r] = (job / f"exit{r}").stat().st_mtime
         if (job / f"error{r}").exists():
+            failed[r] = (job / f"error{r}").stat().st_mtime
             kind, frames = pickle.loads((job / f"error{r}").read_bytes())
             fate[r] = f"raised {kind}{_line(fn, frames)}"
         elif (job / f"result{r}").exists():
@@ -224,11 +225,12 @@ def _verdict(job: Path, fn: Callable[..., Any], ranks: int, hung: float) -> str:
     if not failed and not hung:
         return "launch: no rank ran; the launcher said\n" + "\n".join(_read(job / "log").splitlines()[-15:])
     for r in order[1:]:
-        fate[r] += f"\n    (after rank {order[0]}: often only its echo)" if r in failed else ""
+        if r in failed and fate[r] != fate[order[0]]:
+            fate[r] = f"{fate[r].splitlines()[0][:90]} … (after rank {order[0]}: often only its echo)"
     top = f"{len(unfinished)} of {ranks} ranks had not finished after {hung:g} s, all were stopped" if hung else ""
     words = [f"{fn.__name__}: {top or f'{len(failed)} of {ranks} ranks failed'}"]
     for text in dict.fromkeys(fate[r] for r in order):
-        same = [str(r) for r in order if fate[r] == text]
+        same = [str(r) for r in sorted(fate) if fate[r] == text]
         words.append(f"rank{'s' if len(same) > 1 else ''} {', '.join(same)} {text}")
     return "\n".join(words)
 
@@ -241,7 +243,8 @@ def _line(fn: Callable[..., Any], frames: list[tuple[str, int, str]]) -> str:
         return ""
     file, number, where = own[-1]
     inside = "" if frames[-1] == own[-1] else f"   (in {frames[-1][2]}, {Path(frames[-1][0]).name})"
-    return f"\n    line {number} of its cell, {where}: {linecache.getline(file, number).strip()}{inside}"
+    code = " ".join(linecache.getline(file, number).split())
+    return f"\n    line {number} of its cell, {where}: {code}{inside}"
 
 
 def _read(path: Path) -> str:
