@@ -1,8 +1,7 @@
 """Real servers for a lesson: start, wait until healthy, stop, never leave an orphan.
 
-A service runs under a *supervisor*: this very file as a small process of its own.
-It ends the server's whole process group when it is told to, when the server dies, or
-when the process that asked for the server is gone (a SIGKILL leaves no time to clean up).
+A service runs under a *supervisor*, this very file as a process of its own: it ends the server's whole
+process group when told to, when the server dies, or when the process that asked for it is gone (even by SIGKILL).
 """
 
 from __future__ import annotations
@@ -197,7 +196,8 @@ def triton(
     command += ["--exit-timeout-secs", "5", *options]
     ask = "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"
     libraries = subprocess.check_output([environment / "bin/python", "-c", ask], text=True).strip()
-    env = {"LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{libraries}"}
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}  # a __pycache__ beside model.py would count as a change of the model
+    env["LD_LIBRARY_PATH"] = f"{site / 'nvidia_pytriton.libs'}:{libraries}"
     env["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"  # the back end takes the first python it finds
     server = Triton("triton", command, ports=chosen, healthy=Triton.ready, env=env, wait=wait)
     backend = server.folder / "backends" / "python"  # the wheel keeps apart what the server wants in one folder
