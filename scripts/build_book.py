@@ -7,6 +7,8 @@ Nothing is executed: the outputs come from ``outputs/``.
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,8 @@ def main() -> int:
     known = (out / ".doctrees").exists()
     start = time.monotonic()
     tool = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT), "--path-output", str(out.parent)]
-    done = subprocess.run([*tool, "-W", "--keep-going"], cwd=ROOT, capture_output=True, text=True)
+    plain = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run([*tool, "-W", "--keep-going"], cwd=ROOT, env=plain, capture_output=True, text=True)
     said = (done.stdout + done.stderr).splitlines()
     took = time.monotonic() - start
     out.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,9 @@ def main() -> int:
         print(f"the book was not built cleanly; all that was said: {out / 'book.log'}", file=sys.stderr)
         return 1
     how = "after earlier builds" if known else "from nothing"
-    print(f"book built {how} in {took:.1f} s: {out / 'html/index.html'}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    print(f"book built {how} in {took:.1f} s ({cpu:.1f} CPU-seconds): {out / 'html/index.html'}")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import book_marks as marks
 import book_plan
 from docutils import nodes
+from sphinx import search
 from sphinx.transforms import SphinxTransform
 
 FOLDED = {"figure": "Drawing code", "claim": "How it is checked", "solution": "Solution"}
@@ -141,6 +142,28 @@ class Diagrams(SphinxTransform):
                 block.replace_self(nodes.raw("", text, format="html", classes=["mermaid"]))
 
 
+class Spacing(SphinxTransform):
+    """Line breaks between the blocks of raw HTML, for the search index; see ``book_marks.spaced``."""
+
+    default_priority = 875
+
+    def apply(self, **kwargs: Any) -> None:
+        """Every piece of HTML on the page, the notebook's tables too."""
+        for node in self.document.findall(nodes.raw):
+            if node.get("format") == "html" and node.children:
+                node[0] = nodes.Text(marks.spaced(node.astext()))
+
+
+class Words(search.WordCollector):
+    """What search knows of a page: its words, not what its cells printed."""
+
+    def dispatch_visit(self, node: nodes.Node) -> None:
+        """Leave out printed output; prose, code and claims stay."""
+        if isinstance(node, nodes.literal_block) and "output" in node["classes"]:
+            raise nodes.SkipNode
+        super().dispatch_visit(node)
+
+
 def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
     """The form under the title: who ran this, when, for how long; and the buttons."""
     made, rows = page["made"], []
@@ -257,3 +280,5 @@ def setup(app: Any) -> None:
     app.add_node(figure_image, html=(visit_figure, None))
     app.add_transform(Diagrams)
     app.add_transform(CellTransform)
+    app.add_transform(Spacing)
+    search.WordCollector = Words

@@ -159,9 +159,18 @@ def take_launch(app: Any, config: Any) -> None:
     app.llm90_launch = config.html_theme_options.pop("launch_buttons", None) or {}
 
 
-def stamps(app: Any) -> None:
-    """Hash the assets once a build."""
+def frame_stamp(app: Any, config: Any) -> None:
+    """Write every page again, without reading it again, when the sidebar or the assets change."""
+    root = Path(app.srcdir)
+    files = [root / "_toc.yml", root / "book/plan.yml", *sorted((root / "book/_templates").glob("*.html"))]
+    total = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     app.llm90_stamps = stamp("css", "*.css"), stamp("js", "*.js")
+    config.llm90_frame = "-".join((total[:12], *app.llm90_stamps))
+
+
+def always(app: Any, env: Any) -> list[str]:
+    """The phase openers quote their lessons: they are written again with every build."""
+    return [name for name in ("book/phase1", "book/phase2", "book/phase3") if name in env.found_docs]
 
 
 def assets(app: Any, exception: Exception | None) -> None:
@@ -185,6 +194,8 @@ def assets(app: Any, exception: Exception | None) -> None:
 def setup(app: Any) -> None:
     """Register the page context and the last touch to the assets."""
     app.connect("config-inited", take_launch)
-    app.connect("builder-inited", stamps)
+    app.add_config_value("llm90_frame", "", "html")
+    app.connect("config-inited", frame_stamp)
+    app.connect("env-updated", always)
     app.connect("html-page-context", context, priority=900)
     app.connect("build-finished", assets, priority=900)

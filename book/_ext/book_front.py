@@ -150,7 +150,7 @@ class Grid(SphinxDirective):
             return f'<li><span class="day none">{day.two}{words}{tip}</span></li>'
         return (
             f'<li><a class="day" data-day="{day.number}" href="../{day.docname}.html" '
-            f'aria-label="Day {day.number}: {title}, unread">{day.two}{tip}</a></li>'
+            f'aria-label="Day {day.two}: {title}, unread">{day.two}{tip}</a></li>'
         )
 
     def _about(self, day: book_plan.Day, ran: dict[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ cells are folded and framed in ``book_cells``, the frame around every page in ``
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import struct
@@ -17,8 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # helpers: the book is built from the repository, not from an installed package
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # helpers of this repository, not an installed one
 
 import book_cells  # noqa: E402
 import book_frame  # noqa: E402
@@ -39,21 +39,22 @@ LINK = re.compile(r"\[([^\]]+)\]\([^()\s]*?day(\d\d)_\w+\.ipynb(#[^()\s]*)?\)")
 
 def source_read(app: Any, docname: str, source: list[str]) -> None:
     """Replace a lesson's clean source by its page: prose as it is now, outputs as they were stored."""
-    plan = book_plan.load(ROOT)
+    root = Path(app.srcdir)
+    plan = book_plan.load(root)
     day = plan.of(docname)
     if day is None:
         return
-    lesson = catalog.lesson(ROOT, Path(f"{docname}.ipynb"))
+    lesson = catalog.lesson(root, Path(f"{docname}.ipynb"))
     clean = json.loads(source[0])
-    copy = outputs.read(ROOT, lesson)
-    stored = outputs.copy_path(ROOT, lesson)
+    copy = outputs.read(root, lesson)
+    stored = outputs.copy_path(root, lesson)
     if stored.exists():
         app.env.note_dependency(str(stored))
     page = describe(lesson, clean, copy)
     merged = outputs.merge(clean, copy) if copy and page["state"] == "current" else outputs.merge(clean, {"cells": []})
     missing = dress(merged, page, day, plan)
     if missing:  # links to lessons that are not finished turn into links when they are
-        app.env.note_dependency(str(ROOT / "_toc.yml"))
+        app.env.note_dependency(str(root / "_toc.yml"))
     pages(app.env)[docname] = page
     source[0] = json.dumps(merged)
 
@@ -191,7 +192,7 @@ def purge(app: Any, env: Any, docname: str) -> None:
 
 def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
     """Lessons whose first executed copy has appeared since the last build."""
-    stored = {path.name for path in (ROOT / outputs.STORE).glob("*/*.ipynb")}
+    stored = {path.name for path in (Path(env.srcdir) / outputs.STORE).glob("*/*.ipynb")}
     return [
         docname
         for docname, page in pages(env).items()
@@ -201,6 +202,8 @@ def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: se
 
 def setup(app: Any) -> dict[str, Any]:
     """Register everything the book adds to Sphinx."""
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    app.add_config_value("llm90_code", code.hexdigest(), "env")  # changed code reads every page again
     app.connect("source-read", source_read)
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)

@@ -1,0 +1,205 @@
+"""The built book in a browser that can reach nothing else: what a reader does, and what must not happen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.runner import catalog, outputs
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSONS = catalog.lessons(ROOT)
+RAN = [lesson for lesson in LESSONS if outputs.read(ROOT, lesson)]
+SHOWN = sorted({lesson.path.with_suffix(".html").as_posix() for lesson in RAN[:1] + RAN[-1:]})
+PAGES = ["book/index.html", "book/results.html", "book/status.html", "book/glossary.html", "book/phase2.html", *SHOWN]
+AXE = Path(__file__).parent / "vendor/axe.min.js"
+Visit = Callable[..., Any]
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False)])
+def test_a_page_opens_clean_and_fits(visit: Visit, path: str, width: int, dark: bool) -> None:
+    page = visit(path, width=width, dark=dark)
+    page.wait_for_timeout(400)
+    wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1], "the page scrolls sideways"
+    assert page.evaluate("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_no_violation(visit: Visit, path: str, dark: bool) -> None:
+    page = visit(path, dark=dark)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+    said = [f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])}×)" for one in found]
+    assert not said, "\n".join(said)
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_a_lesson_shows_its_claims_and_opens_its_folds(visit: Visit, path: str) -> None:
+    page = visit(path)
+    claims = page.locator(".claim")
+    assert claims.count() >= 2
+    for i in range(claims.count()):
+        assert claims.nth(i).locator("p.w b").inner_text() in ("Holds", "Fails", "Not run here")
+        assert claims.nth(i).locator(".m").inner_text().strip()
+    fold = page.locator("details.solution").first
+    fold.locator("summary").click()
+    assert fold.locator("pre").first.is_visible()
+
+
+def test_search_finds_a_claim_and_not_what_a_cell_printed(visit: Visit) -> None:
+    if not RAN:
+        pytest.skip("no lesson has run yet")
+    ran = outputs.read(ROOT, RAN[-1]) or {}
+    words = outputs.records(ran, "application/vnd.llm90.claim+json")[0]["text"].split()
+    page = visit("search.html?q=" + "+".join(word for word in words if word.isalpha())[:80])
+    page.wait_for_selector(f"#search-results a[href*='day{RAN[-1].day:02d}_']")
+    page = visit("search.html?q=profile+seed+torch+sizes")  # the line that every lesson prints
+    page.wait_for_function("document.querySelector('#search-results')?.textContent.includes('match')")
+    assert page.locator("#search-results li").count() < len(RAN) or len(RAN) < 4
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_formulas_are_set(visit: Visit, path: str) -> None:
+    page = visit(path)
+    if page.locator(".math").count():
+        page.wait_for_selector("mjx-container")
+        assert page.locator("mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize(("words", "least"), [("gradient", 2), ("attention", 1), ("量化", 1)])
+def test_search_answers(visit: Visit, words: str, least: int) -> None:
+    page = visit(f"search.html?q={words}")
+    page.wait_for_selector("#search-results li")
+    page.wait_for_timeout(500)
+    assert page.locator("#search-results li").count() >= least
+
+
+def test_search_opens_by_keyboard_from_any_page(visit: Visit) -> None:
+    page = visit("book/status.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("softmax")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=softmax")
+    page.wait_for_selector("#search-results li")
+
+
+def test_the_theme_button_keeps_its_choice(visit: Visit) -> None:
+    page = visit("book/index.html")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.locator(".topbar [data-do=theme]").click()
+    assert page.evaluate(paper) != light
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.skipif(len(LESSONS) < 2, reason="needs two finished lessons")
+def test_a_day_marked_done_is_done_everywhere(visit: Visit, base: str) -> None:
+    first, second = LESSONS[0].day, LESSONS[1].day
+    page = visit(LESSONS[0].path.with_suffix(".html").as_posix())
+    button = page.locator("[data-do=done]")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert "done" in (page.locator(f".side a.l[data-day='{first}']").get_attribute("class") or "")
+    page.goto(base + "book/index.html")
+    assert page.locator("#count b").inner_text() == "1 of 90"
+    square = page.locator(f"a.day[data-day='{first}']")
+    assert (square.get_attribute("aria-label") or "").endswith(", done")
+    today = page.locator("a.day.today")
+    assert today.get_attribute("data-day") == str(second)
+    assert page.locator("#continue").inner_text() == f"Continue with day {second}"
+    with page.expect_download() as saved:
+        page.locator("#export").click()
+    kept = json.loads(Path(saved.value.path()).read_text(encoding="utf-8"))
+    assert list(kept["done"]) == [str(first)]
+    page.locator("#file").set_input_files(
+        files=[{"name": "d.json", "mimeType": "application/json",
+                "buffer": json.dumps({"book": "llm90", "done": {str(second): "2026-01-02", "91": "x"}}).encode()}]
+    )  # fmt: skip
+    page.wait_for_function("document.querySelector('#count b').textContent === '2 of 90'")
+
+
+@pytest.mark.skipif(len(LESSONS) < 2, reason="needs two finished lessons")
+def test_the_grid_is_entered_at_today_and_walked_by_arrows(visit: Visit) -> None:
+    page = visit("book/index.html")
+    page.locator("#import").focus()
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement.closest('.phase h3') !== null"):
+        page.keyboard.press("Tab")
+    at = "document.activeElement.dataset.day"
+    assert page.evaluate(at) == str(LESSONS[0].day)
+    assert page.locator("a.day:focus .tip").is_visible()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(at) == str(LESSONS[1].day)
+    page.keyboard.press("Home")
+    assert page.evaluate(at) == str(LESSONS[0].day)
+
+
+def test_results_filter(visit: Visit) -> None:
+    page = visit("book/results.html")
+    rows = page.locator("table.led tbody tr")
+    shown = "[...document.querySelectorAll('table.led tbody tr')].filter(r => !r.hidden).length"
+    if not rows.count():
+        pytest.skip("no claim has been measured yet")
+    for status in ("holds", "fails", "not-run"):
+        page.locator(f"[data-filter=status][data-value={status}]").click()
+        assert page.evaluate(shown) == page.locator(f"tbody tr[data-status={status}]").count()
+    page.locator("[data-filter=status][data-value='']").click()
+    page.locator("#claims-text").fill("no claim says this")
+    assert page.evaluate(shown) == 0 and page.locator("p.none").is_visible()
+
+
+def test_status_has_ninety_rows_and_sorts(visit: Visit) -> None:
+    page = visit("book/status.html")
+    assert page.locator("table.stat tbody tr").count() == 90
+    day = "document.querySelector('table.stat tbody tr td').textContent"
+    page.locator("[data-sort='0']").click()
+    page.locator("[data-sort='0']").click()
+    assert page.evaluate(day) == "90"
+
+
+def test_all_ninety_titles_fit_the_sidebar_in_bold(visit: Visit) -> None:
+    import yaml
+
+    plan = yaml.safe_load((ROOT / "book/plan.yml").read_text(encoding="utf-8"))
+    titles = [day["title"] for phase in plan["phases"] for part in phase["sections"] for day in part["lessons"]]
+    page = visit(SHOWN[0] if SHOWN else "book/phase1.html", width=1440)
+    wide = page.evaluate(
+        """titles => {
+            const side = document.querySelector('.side .nav .nav');
+            side.closest('details').open = true;
+            side.insertAdjacentHTML('beforeend', '<li><a class="l" aria-current="page" href="#">'
+                + '<span class="s"></span><span class="d">88</span><b></b></a></li>');
+            const link = side.lastChild.firstChild, word = link.lastChild;
+            return titles.filter(t => { word.textContent = t; return link.scrollWidth > link.clientWidth; });
+        }""",
+        titles,
+    )
+    assert len(titles) == 90 and not wide
+
+
+def test_the_phones_menu_opens_and_closes(visit: Visit) -> None:
+    page = visit("book/index.html", width=390, height=800)
+    assert not page.locator(".sidecol").first.is_visible()
+    page.locator("[data-do=menu]").click()
+    assert page.locator(".sidecol").first.is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator(".sidecol").first.is_visible()
+
+
+@pytest.mark.skipif(not SHOWN, reason="no lesson is finished yet")
+def test_print_opens_what_is_folded(visit: Visit) -> None:
+    page = visit(SHOWN[0])
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("article details:not([open])").count() == 0
+    page.emulate_media(media="print")
+    assert not page.locator(".sidecol").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("article details:not([open])").count() > 0
