@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def stocks(ticker: str) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.read_csv(local("stocks")[0])
-    return _prices(table[table["Ticker"] == ticker].drop(columns="Ticker"))
+    return _prices(table[table["Ticker"] == _known(ticker, ["AAPL", "IBM", "MSFT"])].drop(columns="Ticker"))
 
 
 def volatility(name: str) -> pd.DataFrame:
@@ -58,7 +59,8 @@ def volatility(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = pd.read_csv({path.parent.name: path for path in local("volatility")}[name], na_values=".")
+    files = {path.parent.name: path for path in local("volatility")}
+    table = pd.read_csv(files[_known(name, files)], na_values=".")
     return _prices(table).rename(columns={"dcoilwtico": "wti"})
 
 
@@ -118,7 +120,8 @@ def poems_zh(dynasty: str = "tang") -> list[str]:
 
     ``"tang"``: 57,607 poems, 3.7 million characters; ``"song"``: 254,248 poems, 15.4 million.
     """
-    return list(_built("poems_zh")[dynasty])
+    poems = _built("poems_zh")
+    return list(poems[_known(dynasty, poems)])
 
 
 def code() -> dict[str, str]:
@@ -176,7 +179,7 @@ def credit() -> pd.DataFrame:
 
 
 def adult() -> pd.DataFrame:
-    """US census of 1994: 45,222 people, 6 numbers and 96 indicator columns, two of them ``salary_…``, the target."""
+    """US census of 1994: 45,222 people; 6 numbers, then 100 indicators, the last two the target."""
     import pandas as pd
 
     header, *rows = _built("adult")
@@ -202,3 +205,9 @@ def _pickled(key: str) -> list[pd.DataFrame]:
 
 def _built(key: str) -> Any:
     return json.loads(built(key)[0].read_bytes())
+
+
+def _known(name: str, names: Iterable[str]) -> str:
+    if name not in names:
+        raise ValueError(f"there is no {name!r} here: use one of {', '.join(names)}")
+    return name
