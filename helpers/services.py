@@ -196,8 +196,7 @@ def triton(
     command += ["--exit-timeout-secs", "5", *options]
     ask = "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"
     libraries = subprocess.check_output([environment / "bin/python", "-c", ask], text=True).strip()
-    env = {"PYTHONDONTWRITEBYTECODE": "1"}  # a __pycache__ beside model.py would count as a change of the model
-    env["LD_LIBRARY_PATH"] = f"{site / 'nvidia_pytriton.libs'}:{libraries}"
+    env = {"LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{libraries}"}
     env["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"  # the back end takes the first python it finds
     server = Triton("triton", command, ports=chosen, healthy=Triton.ready, env=env, wait=wait)
     backend = server.folder / "backends" / "python"  # the wheel keeps apart what the server wants in one folder

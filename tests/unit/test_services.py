@@ -235,7 +235,6 @@ def test_triton_serves_and_stops(repository: Path) -> None:
         url = f"http://127.0.0.1:{server.http_port}/v2/models/double/infer"
         with urlopen(Request(url, json.dumps(body).encode()), timeout=5) as answer:
             assert json.load(answer)["outputs"][0]["data"] == [3.0, -4.0]
-        assert not list(repository.rglob("__pycache__")), "the server left files in the repository"
         assert server.metrics()['nv_inference_count{model="double",version="1"}'] == 1
         assert "Started GRPCInferenceService" in server.log.read_text()
         listening = {link.laddr for p in processes for link in p.net_connections() if link.status == "LISTEN"}
