@@ -69,13 +69,11 @@ def _forward(tape, n):
     return slopes[-1].tolist()
 
 
-def _pull_forgetting(up, x, eps, mean, spread):
-    """Layer norm's pull-back with the mean, or the spread, taken as a constant."""
+def _pull_forgetting(up, x, eps, mean):
+    """Layer norm's pull-back with the spread, and perhaps the mean, taken as constants."""
     centred = x - x.mean(-1, keepdims=True)
     sigma = np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
-    y = centred / sigma
-    g = up - (0 if mean else up.mean(-1, keepdims=True))
-    return (g - (0 if spread else y * (up * y).mean(-1, keepdims=True))) / sigma
+    return (up if mean else up - up.mean(-1, keepdims=True)) / sigma
 
 
 def layer_norm_pull(fn):
@@ -145,7 +143,7 @@ def checkpointed(fn):
     for name, t, g, plain in zip(("first", "second"), (x, w), want, ones, strict=True):
         assert t.grad is not None, f"the {name} input got no slope: every input that learns needs an edge"
         if np.allclose(t.grad, plain.grad) and not np.allclose(g, plain.grad):
-            raise AssertionError("your inner sweep starts from ones; it must start from the slope that comes from above")
+            raise AssertionError("your inner sweep starts from ones; start it from the slope that comes from above")
         times = t.grad.flat[0] / g.flat[0]
         assert not (times > 1.5 and np.allclose(t.grad, times * g)), (
             f"the {name} input's slope is {times:.0f} times too large: the inner sweep writes into the input itself "
@@ -267,8 +265,8 @@ WRONG = {
         "starts every value at 1": _every_value_counts,
     },
     "layer_norm_pull": {
-        "you take μ and σ as constants": lambda up, x, eps=1e-5: _pull_forgetting(up, x, eps, True, True),
-        "you take σ as a constant, yet it moves with x": lambda up, x, eps=1e-5: _pull_forgetting(up, x, eps, False, True),
+        "you take μ and σ as constants": lambda up, x, eps=1e-5: _pull_forgetting(up, x, eps, mean=True),
+        "you take σ as a constant": lambda up, x, eps=1e-5: _pull_forgetting(up, x, eps, mean=False),
         "the variance is the plain mean, not a sum over d − 1": _sample_variance,
         "eps belongs inside the root": _eps_outside,
     },
