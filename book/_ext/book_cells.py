@@ -87,6 +87,7 @@ class CellTransform(SphinxTransform):
         words = title.astext()
         if any(_is(child, "exercise") for child in section.children):
             section["classes"].append("ex")
+            _fold_afterword(section)
             match = EXERCISE.match(words)
             if match:
                 kind = [_span("kind", match[2].strip().lower())] if match[2] else []
@@ -139,7 +140,7 @@ class Diagrams(SphinxTransform):
         for block in list(self.document.findall(nodes.literal_block)):
             if block.get("language") == "mermaid":
                 text = f'<pre class="mermaid">{marks.esc(block.astext())}</pre>'
-                block.replace_self(nodes.raw("", text, format="html", classes=["mermaid"]))
+                block.replace_self(nodes.raw("", text, format="html", classes=["diagram"]))
 
 
 class Spacing(SphinxTransform):
@@ -234,6 +235,20 @@ def visit_figure(self: Any, node: figure_image) -> None:
 
 def _part(cell: nodes.container, name: str) -> nodes.container | None:
     return next((c for c in cell.children if isinstance(c, nodes.container) and c.get("nb_element") == name), None)
+
+
+def _fold_afterword(section: nodes.section) -> None:
+    """What follows a solution tells about it, so it opens with it."""
+    solved = [child for child in section.children if _is(child, "solution")]
+    if not solved:
+        return
+    after = section.children[section.index(solved[-1]) + 1 :]
+    for node in after:
+        section.remove(node)
+    if after:
+        words = nodes.container(classes=["after"])
+        words.extend(after)
+        solved[-1].insert(-1, words)  # before the closing tag of the fold
 
 
 def _is(node: nodes.Node, tag: str) -> bool:

@@ -74,9 +74,9 @@ class LastRun(SphinxDirective):
             return [raw('<p class="night">No lesson has run yet.</p>')]
         last = max(one["provenance"]["finished"] for one in ran)[:10]
         day = date.fromisoformat(last)
-        parts = [f"{counts['holds']} claims hold"]
+        parts = [f"{counts['holds']} claim{'s hold' if counts['holds'] != 1 else ' holds'}"]
         if counts["fails"]:
-            parts.append(f'<a href="results.html#fails">{counts["fails"]} fail</a>')
+            parts.append(f'<a href="results.html#fails">{counts["fails"]} fail{"s" * (counts["fails"] == 1)}</a>')
         if counts["not-run"]:
             parts.append(f"{counts['not-run']} not run here")
         return [

@@ -136,7 +136,7 @@ def _claim_row(one: dict[str, Any], plan: book_plan.Plan) -> str:
     return (
         f'<tr class="{status} ph{day.phase}" data-status="{status}" data-phase="{day.phase}" data-device="{device}">'
         f'<td class="mkc">{marks.mark(status)}<span class="vh">{WORD[status]}</span></td>'
-        f'<td class="c">{marks.esc(one["text"])}</td><td class="m">{marks.esc(measured)}</td>'
+        f'<td class="c">{marks.esc(one["text"])}</td><td class="m">{marks.figures(measured)}</td>'
         f'<td class="dy"><a href="../{marks.esc(one["link"])}"><span class="num">{one["number"]}</span>'
         f"<span>{marks.esc(day.title)}</span></a></td>"
         f'<td class="dv">{marks.esc(marks.machine(one) if status != "not-run" else "–")}</td>'

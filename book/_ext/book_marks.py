@@ -57,9 +57,15 @@ def claim(record: dict[str, Any], number: str, device: str, date: str) -> str:
     measured = "not run here" if status == "not-run" else record.get("measured", "")
     return (
         f'<div class="claim {status}" id="claim-{esc(record["id"])}">{mark(status)}'
-        f'<p>{esc(record["text"])}</p><div class="m">{esc(measured)}</div>'
+        f'<p>{esc(record["text"])}</p><div class="m">{figures(measured)}</div>'
         f'<p class="w"><b>{WORD_OF[status]}</b> · {esc(where)}</p></div>'
     )
+
+
+def figures(measured: object) -> str:
+    """A measured value, which may break between its words and never inside ``2e-15``."""
+    words = (f'<span class="nb">{esc(word)}</span>' if "-" in word else esc(word) for word in str(measured).split())
+    return " ".join(words)
 
 
 def verdict(record: dict[str, Any]) -> str:

@@ -63,7 +63,7 @@ class Glossary(SphinxDirective):
             place = anchor(one["term"])
             std._note_term(one["term"], place, None)  # type: ignore[attr-defined]
             rows.setdefault(one["term"][0].upper() if one["term"][0].isalpha() else "#", []).append(
-                f'<div id="{place}" class="term"><dt>{marks.esc(one["term"])} '
+                f'<div id="{place}" class="entry"><dt>{marks.esc(one["term"])} '
                 f'<span lang="zh-Hans">{marks.esc(one["zh"])}</span></dt>'
                 f"<dd>{marks.esc(one['says'])}{_day(plan, one)}</dd></div>"
             )

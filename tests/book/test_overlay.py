@@ -206,7 +206,7 @@ def test_results_and_status_count_a_stale_lesson_as_open(small: Path) -> None:
 
 def test_the_front_page_counts_from_the_ledger(small: Path) -> None:
     front = (small / "book/index.html").read_text(encoding="utf-8")
-    assert "<b>Last run, 20 Nov 2026</b> · 1 of 90 lessons ran<br>1 claims hold" in front
+    assert "<b>Last run, 20 Nov 2026</b> · 1 of 90 lessons ran<br>1 claim holds" in front
     assert len(re.findall(r'<a class="day" data-day=', front)) == 3
     assert front.count('class="day none"') == 87
 

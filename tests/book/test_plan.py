@@ -55,3 +55,12 @@ def test_every_term_is_defined_once_with_its_chinese_word() -> None:
         assert 1 <= one.get("day", 1) <= 90, one["term"]
     places = [book_terms.anchor(one["term"]) for one in terms]
     assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize("lesson", catalog.lessons(ROOT), ids=lambda one: f"day{one.day:02d}")
+def test_a_term_given_with_its_chinese_word_is_in_the_glossary(lesson: catalog.Lesson) -> None:
+    known = book_terms.names(book_terms.load(ROOT / "book/glossary.yml"))
+    cells = catalog.read_notebook(ROOT / lesson.path)["cells"]
+    prose = "\n".join(catalog.text(cell) for cell in cells if cell["cell_type"] == "markdown")
+    given = re.findall(r"\*\*([^*]+)\*\*\s*[(（][^()（）]*[\u4e00-\u9fff]", prose)
+    assert not [term for term in given if term.casefold() not in known], "add them to book/glossary.yml"

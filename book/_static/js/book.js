@@ -20,7 +20,6 @@
   function theme(next) {
     root.dataset.theme = next;
     try { localStorage.setItem("llm90.theme", next); } catch { /* this page only */ }
-    document.dispatchEvent(new Event("themechange"));
   }
 
   function menu(open) {
@@ -135,14 +134,13 @@
   addEventListener("hashchange", unfold);
   unfold();
 
-  /* Diagrams, on the pages that have some. */
-  if (document.querySelector("pre.mermaid")) {
-    addEventListener("load", () => {
-      const dark = root.dataset.theme === "dark";
-      window.mermaid?.initialize({ startOnLoad: false, theme: dark ? "dark" : "neutral", fontFamily: "IBM Plex Sans" });
-      window.mermaid?.run();
-    });
-  }
+  /* Diagrams, on the pages that have some: drawn once in light ink, inverted like every plot. */
+  window.mermaid?.initialize({
+    startOnLoad: true, theme: "base", fontFamily: "IBM Plex Sans", themeVariables: {
+      primaryColor: "#F3F4F1", primaryBorderColor: "#434A50", primaryTextColor: "#1A1D21", lineColor: "#434A50",
+      secondaryColor: "#FCFCFA", tertiaryColor: "#FCFCFA", edgeLabelBackground: "#FCFCFA", fontSize: "15px",
+    },
+  });
 
   refresh();
 })();
