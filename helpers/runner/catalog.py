@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,9 @@ def lesson(root: Path, path: Path) -> Lesson:
     first = next((text(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
     title = re.match(r"# Day \d+ · (.+)", first)
     about = notebook.get("metadata", {}).get("lesson", {})
-    return Lesson(
-        day=int(place[2]),
-        phase=int(place[1]),
-        path=path,
-        slug=place[3],
-        title=title[1].strip() if title else place[3].replace("_", " "),
-        budget=int(about.get("budget", 30)),
-        needs=tuple(about.get("needs", ())),
-        read=int(about.get("read", 0)),
-        work=int(about.get("work", 0)),
-    )
+    said = {name: int(about[name]) for name in ("budget", "read", "work") if name in about}
+    name = title[1].strip() if title else place[3].replace("_", " ")
+    return Lesson(int(place[2]), int(place[1]), path, place[3], name, needs=tuple(about.get("needs", ())), **said)
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -144,13 +137,9 @@ def _matching(root: Path, every: list[Lesson], word: str, changed: Callable[[Les
 
 
 def _known(every: list[Lesson]) -> str:
-    spans: list[list[int]] = []
-    for day in sorted(one.day for one in every):
-        if spans and day == spans[-1][1] + 1:
-            spans[-1][1] = day
-        else:
-            spans.append([day, day])
-    return "days " + ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans) if spans else "no lessons yet"
+    days = enumerate(sorted(one.day for one in every))
+    runs = [[day for _, day in run] for _, run in groupby(days, lambda pair: pair[1] - pair[0])]
+    return "days " + ", ".join(f"{run[0]}-{run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
 
 
 def _place(name: str | Path) -> re.Match[str] | None:

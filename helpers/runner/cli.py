@@ -4,43 +4,37 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
-from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from helpers.claims import MIME as CLAIM
 from helpers.runner import execute, outputs
 from helpers.runner.catalog import CatalogError, Lesson, find_root, lessons, select
-from helpers.runner.execute import standing
+from helpers.runner.execute import Job, Result, standing
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
+Ended = list[tuple[Job, Result]]
+Profile = Literal["cpu", "gpu", "gpu_large", "auto"]
 Selection = Annotated[list[str] | None, typer.Argument(help="33, 27-30, phase2, changed, all, or a notebook's path")]
-
-
-class Profile(StrEnum):
-    """What ``--profile`` takes."""
-
-    cpu = "cpu"
-    gpu = "gpu"
-    gpu_large = "gpu_large"
-    auto = "auto"
 
 
 def _chosen(words: list[str] | None) -> tuple[Path, list[Lesson]]:
     try:
         root = find_root()
-        return root, select(root, lessons(root), words or [], lambda one: standing(root, one).state != "current")
+        return root, select(
+            root, lessons(root), words or [], lambda one: standing(root, one)[0] < execute.RANK["current"]
+        )
     except CatalogError as err:
         _fail(err)
 
@@ -53,7 +47,7 @@ def _fail(why: object, code: int = 2) -> NoReturn:
 @app.command()
 def run(
     selection: Selection = None,
-    profile: Annotated[Profile, typer.Option(help="sizes and device")] = Profile.auto,
+    profile: Annotated[Profile, typer.Option(help="sizes and device")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="lessons at once")] = 2,
     gpu_jobs: Annotated[int, typer.Option(min=1, help="GPU lessons at once")] = 1,
     seeds: Annotated[int, typer.Option(min=1, help="run seeds 0…K-1 and print each claim over them")] = 1,
@@ -67,7 +61,7 @@ def run(
     todo = [one for one in chosen if not (resume and execute.finished(root, one, profile))]
     if len(todo) < len(chosen):
         console.print(f"{len(chosen) - len(todo)} of {len(chosen)} lessons are finished already, from an earlier run")
-    show, stopped = _Show(jobs), False
+    ended: Ended = []
     try:
         with execute.lock(root, todo) as left, ExitStack() as stack:
             if left and not resume:
@@ -77,103 +71,66 @@ def run(
                 submit, jobs, gpus = stack.enter_context(execute.ray_pool(ray, root))
             else:
                 submit, gpus = stack.enter_context(execute.local_pool(jobs)), execute.count_gpus()
-            show.planned = execute.plan(
-                root, todo, profile=profile, seeds=seeds, budget=bool(budget), timeout=timeout, gpus=gpus
-            )
+            planned = execute.plan(root, todo, profile, seeds, bool(budget), timeout, gpus)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.default_int_handler)
-            gpu_slots = gpus if ray else gpu_jobs
-            try:
-                with show:
-                    for job, result in execute.run(show.planned, submit, jobs, gpu_slots, budget and budget * 60):
-                        show.event(job, result)
-            except KeyboardInterrupt:
-                stopped = True
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    signal.signal(number, signal.SIG_IGN)
-                console.print("stopping: ending the lessons that run …")
+            events = execute.run(planned, submit, jobs, gpus if ray else gpu_jobs, budget and budget * 60)
+            stopped = _watch(events, planned, ended)
     except CatalogError as err:
         _fail(err)
     if seeds > 1:
-        _over_seeds(show.ended)
-    bad = _report(show, stopped)
+        _over_seeds(ended)
+    bad = _report(planned, ended, stopped)
     raise typer.Exit(130 if stopped else 1 if bad else 0)
 
 
-class _Show:
-    """Progress: a live board on a terminal, plain lines elsewhere."""
-
-    def __init__(self, jobs: int) -> None:
-        self.jobs, self.start = jobs, time.monotonic()
-        self.planned: list[execute.Job] = []
-        self.running: dict[str, tuple[execute.Job, float]] = {}
-        self.ended: list[tuple[execute.Job, execute.Result]] = []
-        self.live = Live(get_renderable=self.board, console=console, refresh_per_second=2, transient=True)
-
-    def __enter__(self) -> None:
-        if console.is_terminal:
-            self.live.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-
-    def event(self, job: execute.Job, result: execute.Result | None) -> None:
-        """A job started, or ended with a result."""
-        if result is None:
-            self.running[job.mark] = job, time.monotonic()
-            if not console.is_terminal:
-                console.print(f"{self.clock()}  start  {_name(job)}", markup=False)
-            return
-        del self.running[job.mark]
-        self.ended.append((job, result))
-        claims = Counter(one["status"] for one in outputs.records(result.notebook or {"cells": []}, CLAIM))
-        said = f"{result.seconds:.1f} s, {result.cpu:.1f} CPU-s, {claims['holds']}/{claims.total()} claims hold"
-        word = "ERROR" if result.error else "FAILS" if result.faults else "ok   "
-        line = f"{self.clock()}  {word}  {_name(job)} ({said})  [{len(self.ended)}/{len(self.planned)}]"
-        console.print(Text(line, "red" if result.faults else ""))
-
-    def board(self) -> Table:
-        """What runs now, for how long, and how much is left."""
-        table, now = Table.grid(padding=(0, 2)), time.monotonic()
-        done = {job.mark for job, _ in self.ended}
-        left = sum(job.expected for job in self.planned if job.mark not in done)
-        for job, since in list(self.running.values()):
-            table.add_row("  ▸", _name(job), f"{now - since:.0f} s of about {job.expected:.0f} s")
-            left -= min(now - since, job.expected)
-        table.add_row(
-            "", f"{len(done)} of {len(self.planned)}", f"{self.clock()} so far, about {_clock(left / self.jobs)} to go"
-        )
-        return table
-
-    def clock(self) -> str:
-        """Minutes and seconds since the start."""
-        return _clock(time.monotonic() - self.start)
+def _watch(events: Iterator[tuple[Job, Result | None]], planned: list[Job], ended: Ended) -> bool:
+    """Show progress, live on a terminal and as plain lines elsewhere; True when it was interrupted."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        whole = progress.add_task("all", total=sum(job.expected for job in planned))
+        bars: dict[str, TaskID] = {}
+        try:
+            for job, result in events:
+                if result is None:
+                    bars[job.mark] = progress.add_task(f"{_name(job)} (about {job.expected:.0f} s)", total=None)
+                    if not console.is_terminal:
+                        console.print(f"start  {_name(job)}", markup=False)
+                    continue
+                ended.append((job, result))
+                progress.remove_task(bars[job.mark])
+                progress.update(whole, advance=job.expected, description=f"{len(ended)} of {len(planned)}")
+                claims = Counter(one["status"] for one in outputs.records(result.notebook or {"cells": []}, CLAIM))
+                said = f"{result.seconds:.1f} s, {result.cpu:.1f} CPU-s, {claims['holds']}/{claims.total()} claims hold"
+                word = "ERROR" if result.error else "FAILS" if result.faults else "ok   "
+                line = f"{word}  {_name(job)} ({said})  [{len(ended)}/{len(planned)}]"
+                console.print(Text(line, "red" if result.faults else ""))
+        except KeyboardInterrupt:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            console.print("stopping: ending the lessons that run …")
+            return True
+    return False
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def _name(job: execute.Job) -> str:
+def _name(job: Job) -> str:
     return job.lesson.name + (f" · seed {job.seed}" if job.seed else "")
 
 
-def _report(show: _Show, stopped: bool) -> int:
-    bad = [(job, result.faults) for job, result in show.ended if result.faults]
+def _report(planned: list[Job], ended: Ended, stopped: bool) -> int:
+    bad = [(job, result.faults) for job, result in ended if result.faults]
     for job, faults in bad:
-        console.print(f"\n{_name(job)}", style="bold red", markup=False)
-        for fault in faults:
-            console.print(f"  {fault}", markup=False)
-    left = len(show.planned) - len(show.ended)
-    words = [f"{len(show.ended) - len(bad)} good", f"{len(bad)} with faults"]
+        console.print(Text("\n  ".join([f"\n{_name(job)}", *faults])))
+    left = len(planned) - len(ended)
+    words = [f"{len(ended) - len(bad)} good", f"{len(bad)} with faults"]
     words += [f"{left} not {'finished' if stopped else 'reached within the budget'}"] if left else []
-    console.print(f"\n{', '.join(words)} · {show.clock()} min")
+    console.print("", ", ".join(words), sep="\n")
     if stopped:
         console.print("interrupted: all processes are ended, earlier outputs are whole; --resume goes on from here")
     return len(bad)
 
 
-def _over_seeds(ended: list[tuple[execute.Job, execute.Result]]) -> None:
+def _over_seeds(ended: Ended) -> None:
     """Each claim's measured values and status over the seeds."""
     rows: dict[str, list[str]] = {}
     for job, result in sorted(ended, key=lambda pair: (pair[0].lesson.day, pair[0].seed)):
@@ -282,4 +239,8 @@ def bundle(
     """An offline kit for a GPU host without internet."""
     from helpers.runner import bundle as module
 
-    module.make(*_chosen(selection), out, python=python, piece_mb=piece_mb)
+    try:
+        for path in module.make(*_chosen(selection), out, python=python, piece_mb=piece_mb):
+            console.print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}", markup=False)
+    except module.BundleError as err:
+        _fail(err)

@@ -13,23 +13,23 @@ import ast
 import ctypes
 import fcntl
 import json
-import logging
 import os
 import platform
 import queue
 import re
-import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ Submit = Callable[[Job], "Future[Result]"]
 
 def work(job: Job) -> Result:
     """Run one lesson in this process's care; every process it started is gone afterwards."""
-    start, used = time.monotonic(), _cpu()
+    start, used = time.monotonic(), sum(os.times()[2:4])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans of the kernel become ours
     try:
@@ -91,7 +91,7 @@ def work(job: Job) -> Result:
         result = Result(None, f"{type(err).__name__}: {err}")
     finally:
         reap(job.mark)
-    result.seconds, result.cpu = time.monotonic() - start, _cpu() - used
+    result.seconds, result.cpu = time.monotonic() - start, sum(os.times()[2:4]) - used
     if result.notebook:
         result.notebook["metadata"]["provenance"]["seconds"] = round(result.seconds, 1)
     return result
@@ -99,7 +99,7 @@ def work(job: Job) -> Result:
 
 def _lesson(job: Job, root: Path, folder: Path) -> Result:
     source = read_notebook(root / job.lesson.path)
-    held: dict[str, Any] = {"nb": {"cells": []}, "facts": {"device": "", "profile": "cpu", "torch": "", "driver": ""}}
+    held: dict[str, Any] = {"nb": {"cells": []}, "facts": json.loads(facts())}
     error = _execute(job, root, folder, held)
     raw = json.loads(json.dumps(held["nb"]))
     for cell in raw["cells"]:
@@ -107,14 +107,11 @@ def _lesson(job: Job, root: Path, folder: Path) -> Result:
         if lasted >= 1:
             cell["metadata"]["seconds"] = round(lasted, 1)
     notebook = outputs.merge(source, raw)
-    notebook["metadata"]["provenance"] = held["facts"] | {
-        "finished": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "python": platform.python_version(),
-        "key": outputs.key(source, {**job.given, "profile": held["facts"]["profile"]}),
-        "commit": outputs.commit(root, job.lesson),
-        "helpers": outputs.helpers_hash(root, source, job.lesson.day),
-        "requirements": outputs.requirements_hash(root),
-    }
+    made = {**held["facts"], "finished": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    made |= {"key": outputs.key(source, {**job.given, "profile": made["profile"]})}
+    made |= {"commit": outputs.commit(root, job.lesson), "requirements": outputs.requirements_hash(root)}
+    made |= {"helpers": outputs.helpers_hash(root, source, job.lesson.day)}
+    notebook["metadata"]["provenance"] = made
     return Result(notebook, error or _raised(notebook))
 
 
@@ -134,6 +131,8 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
 
         def papermill_execute_cells(self) -> None:
             held.update(nb=self.nb, kernel=self.km.provisioner.process)
+            for clock in clocks:
+                clock.start()
             super().papermill_execute_cells()
             message = self.kc.execute("", silent=True, user_expressions={"facts": FACTS})
             reply = self.wait_for_reply(message)["content"].get("user_expressions", {}).get("facts", {})
@@ -149,7 +148,7 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
                 client.execute(env=_environment(job, root, folder), cwd=str(root), stdout=log, stderr=log)
 
     def strike(number: signal.Signals) -> None:
-        if "kernel" in held and held["kernel"].poll() is None:
+        if held["kernel"].poll() is None:
             held["struck"] = True
             with suppress(ProcessLookupError):
                 os.killpg(held["kernel"].pid, number)  # jupyter makes a kernel the leader of its own group
@@ -157,22 +156,13 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
     # first an interrupt, so that `finally` runs in the lesson, then the end
     clocks = [threading.Timer(job.timeout, strike, [signal.SIGINT])]
     clocks.append(threading.Timer(job.timeout + GRACE, strike, [signal.SIGKILL]))
+    clocks.append(threading.Timer(job.timeout + GRACE + 120, os._exit, [1]))
     papermill_engines.register("llm90", Engine)
     try:
-        for clock in clocks:
-            clock.start()
-        papermill.execute_notebook(
-            str(root / job.lesson.path),
-            str(folder / "executed.ipynb"),
-            parameters=job.given,
-            engine_name="llm90",
-            kernel_name="python3",
-            cwd=str(root),
-            start_timeout=120,
-            progress_bar=False,
-            autosave_cell_every=0,
-            request_save_on_cell_execute=False,
-        )
+        quiet = {"progress_bar": False, "autosave_cell_every": 0, "request_save_on_cell_execute": False}
+        where = {"engine_name": "llm90", "kernel_name": "python3", "cwd": str(root), "start_timeout": 120}
+        paths = str(root / job.lesson.path), str(folder / "executed.ipynb")
+        papermill.execute_notebook(*paths, parameters=job.given, **where, **quiet)
     except (PapermillExecutionError, DeadKernelError) as err:
         if held.get("struck"):
             return f"{_last(held['nb'])} still ran after {job.timeout:.0f} s and was ended: a loop without an end?"
@@ -192,7 +182,7 @@ def facts() -> str:
     """Called in the kernel after the last cell: what it really ran on, as JSON."""
     from helpers.lesson import current
 
-    found = {"device": "CPU", "torch": "", "driver": ""}
+    found = {"device": "CPU", "torch": "", "driver": "", "python": platform.python_version()}
     if "torch" in sys.modules:
         from helpers import repro
 
@@ -229,11 +219,6 @@ def _raised(notebook: outputs.Notebook) -> str:
     return ""
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def reap(mark: str, family: bool = True) -> None:
     """Kill every process that carries ``mark``, and with ``family`` every descendant of this process."""
     import psutil
@@ -255,76 +240,57 @@ def reap(mark: str, family: bool = True) -> None:
 
 @contextmanager
 def local_pool(jobs: int) -> Iterator[Submit]:
-    """Up to ``jobs`` worker processes on this machine, each used again for the next lesson."""
-    threads = ThreadPoolExecutor(jobs)
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    every: list[_Worker] = []
-    closing = threading.Event()
+    """Up to ``jobs`` worker processes on this machine, each used again for the next lesson.
 
-    def one(job: Job) -> Result:
-        try:
-            worker = idle.get_nowait()
-        except queue.Empty:
-            every.append(worker := _Worker())
-        if closing.is_set():
-            worker.lifeline.close()
-        with suppress(EOFError, OSError):
-            worker.pipe.send(job)
-            if worker.pipe.poll(job.timeout + GRACE + 300):
-                result: Result = worker.pipe.recv()
-                idle.put(worker)
-                return result
-        if closing.is_set():
-            raise CancelledError
-        worker.end()
-        reap(job.mark, family=False)
-        return Result(None, f"its worker process {worker.process.pid} was ended from outside: run the lesson again")
+    Each worker is an executor of its own, so that one that is killed takes nothing with it.
+    """
+    spawn = get_context("spawn")
+    end, lifeline = spawn.Pipe(duplex=False)
+    every: list[ProcessPoolExecutor] = []
+    idle: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
 
-    try:
-        yield lambda job: threads.submit(one, job)
-    finally:
-        closing.set()
-        threads.shutdown(wait=False, cancel_futures=True)
-        for worker in every:
-            worker.lifeline.close()
-        threads.shutdown()
-        for worker in every:
-            worker.end()
+    def hire() -> None:
+        every.append(ProcessPoolExecutor(1, spawn, _tie, (end,)))
+        idle.put(every[-1])
 
-
-class _Worker:
-    def __init__(self) -> None:
-        spawn = get_context("spawn")
-        (self.pipe, theirs), (end, self.lifeline) = spawn.Pipe(), spawn.Pipe(duplex=False)
-        self.process = spawn.Process(target=_serve, args=(theirs, end))
+    def submit(job: Job) -> Future[Result]:
+        worker = idle.get()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until it has its own session
-        self.process.start()
+        future = worker.submit(work, job)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        end.close()
 
-    def end(self) -> None:
-        self.lifeline.close()
-        self.process.join(timeout=20)
-        self.process.kill()
-        self.process.join()
+        def done(_: Future[Result]) -> None:
+            if future.cancelled() or future.exception():
+                reap(job.mark, family=False)
+                hire()
+            else:
+                idle.put(worker)
+
+        future.add_done_callback(done)
+        return future
+
+    for _ in range(jobs):
+        hire()
+    try:
+        yield submit
+    finally:
+        lifeline.close()
+        for worker in every:
+            worker.shutdown(cancel_futures=True)
 
 
-def _serve(jobs: Any, lifeline: Any) -> None:
+def _tie(lifeline: Any) -> None:
+    """Tie a worker to its runner: own session, and the end of everything below it when the pipe ends."""
+
+    def follow() -> None:
+        with suppress(EOFError, OSError):
+            lifeline.recv()
+        reap("")
+        os._exit(1)
+
     os.setsid()  # Ctrl-C reaches the runner alone, and it decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
-    with suppress(EOFError, OSError):
-        while True:
-            jobs.send(work(jobs.recv()))
-
-
-def _follow(lifeline: Any) -> None:
-    """Wait for the end of the runner, then end everything below this worker and the worker itself."""
-    with suppress(EOFError, OSError):
-        lifeline.recv()
-    reap("")
-    os._exit(1)
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
@@ -336,10 +302,13 @@ def ray_pool(address: str, root: Path) -> Iterator[tuple[Submit, int, int]]:
     """
     import ray
 
+    where = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
     exclude = [".git", ".venv*", "_build", "outputs", "book", "node_modules", ".cache"]
     runtime = {"working_dir": str(root), "excludes": exclude}
     try:
-        ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.ERROR)
+        if where:  # Ray itself tries for minutes
+            socket.create_connection((where[1], int(where[2])), timeout=10).close()
+        ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=40)
     except Exception as err:
         raise CatalogError(f"no Ray cluster answers at {address!r} ({err}): start one, or leave --ray out") from err
     sent = []
@@ -359,30 +328,23 @@ def ray_pool(address: str, root: Path) -> Iterator[tuple[Submit, int, int]]:
         ray.shutdown()
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How a lesson stands: the best state of its copies, when it was last verified, how long it takes."""
+def standing(root: Path, lesson: Lesson) -> tuple[int, str, float]:
+    """How a lesson stands: rank of its state, when it was last verified, how many seconds it takes.
 
-    state: outputs.State
-    finished: str
-    seconds: float
-
-
-def standing(root: Path, lesson: Lesson) -> Standing:
-    """The better of the stored copy and the last run's; a copy with faults does not count as verified."""
-    found = [Standing("missing", "", lesson.budget + 15.0)]
+    The better of the stored copy and the last run's; one with faults does not count.
+    """
+    found = [(0, "", lesson.budget + 15.0)]
     for store in (outputs.STORE, outputs.BUILD):
         copy = outputs.read(root, lesson, store)
         if copy and "provenance" in copy["metadata"] and not outputs.faults(copy):
             made = copy["metadata"]["provenance"]
-            found.append(Standing(outputs.state(root, lesson, store), made["finished"], made["seconds"]))
-    return max(found, key=lambda one: (RANK[one.state], one.finished))
+            found.append((RANK[outputs.state(root, lesson, store)], made["finished"], made["seconds"]))
+    return max(found)
 
 
 def plan(
     root: Path,
     lessons: Sequence[Lesson],
-    *,
     profile: str = "auto",
     seeds: int = 1,
     budget: bool = False,
@@ -396,22 +358,16 @@ def plan(
     """
     if profile.startswith("gpu") and not gpus:
         raise CatalogError(f"profile {profile!r} needs an NVIDIA GPU and there is none: use cpu or auto")
-    stand = [(one, standing(root, one)) for one in lessons]
-    stand.sort(key=lambda pair: (RANK[pair[1].state], pair[1].finished) if budget else (-pair[1].seconds,))
+    stand = [(*standing(root, one), one) for one in lessons]
+    stand.sort(key=lambda one: one[:2] if budget else (-one[2],))
     asked = {} if profile == "auto" else {"profile": profile}
-    return [
-        Job(
-            lesson=one,
-            root=str(root),
-            given=asked | ({"seed": seed} if seed else {}),
-            timeout=timeout or 300 + 10 * one.budget,
-            expected=was.seconds,
-            gpu=gpus > 0 and profile != "cpu",
-            mark=f"{os.getpid()}-{time.time_ns()}-{one.day}-{seed}",
-        )
-        for one, was in stand
-        for seed in range(seeds)
-    ]
+    jobs = []
+    for (_, _, seconds, one), seed in product(stand, range(seeds)):
+        given = asked | ({"seed": seed} if seed else {})
+        mark = f"{os.getpid()}-{time.time_ns()}-{one.day}-{seed}"
+        clock = timeout or 300 + 10 * one.budget
+        jobs.append(Job(one, str(root), given, clock, seconds, gpus > 0 and profile != "cpu", mark))
+    return jobs
 
 
 def finished(root: Path, lesson: Lesson, profile: str) -> bool:
@@ -445,7 +401,7 @@ def run(
             try:
                 result = future.result()
             except Exception as err:
-                result = Result(None, f"the task was lost ({type(err).__name__}: {err}): run the lesson again")
+                result = Result(None, f"its worker was ended from outside ({type(err).__name__}: {err}): run it again")
             yield job, keep(job, result)
 
 
@@ -483,28 +439,28 @@ def lock(root: Path, lessons: Sequence[Lesson]) -> Iterator[list[int]]:
     Raises:
         CatalogError: another run holds one of them.
     """
-    width, left = 16, []
-    path = root / "_build" / "run.lock"
+    path, width, left, mine = root / "_build" / "run.lock", 16, [], []
     try:
         path.parent.mkdir(exist_ok=True)
-        path.touch()
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
     except OSError as err:
         raise CatalogError(
             f"{path} cannot be written ({err.strerror}): a run needs space and write access there"
         ) from err
-    with open(path, "r+b", buffering=0) as file:
+    try:
         for one in lessons:
-            note = os.pread(file.fileno(), width, width * one.day).strip(b"\0 ").decode(errors="replace")
+            note = os.pread(file, width, width * one.day).strip(b"\0 ").decode(errors="replace")
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, width * one.day)
             except OSError as err:
                 why = f"{one.name} is being run by process {note}: wait for it, end it, or choose other lessons"
                 raise CatalogError(why) from err
+            mine.append(one.day)
             left += [one.day] if note else []
-        for one in lessons:
-            os.pwrite(file.fileno(), str(os.getpid()).encode().ljust(width), width * one.day)
-        try:
-            yield left
-        finally:
-            for one in lessons:
-                os.pwrite(file.fileno(), b" " * width, width * one.day)
+        for day in mine:
+            os.pwrite(file, str(os.getpid()).encode().ljust(width), width * day)
+        yield left
+        for day in mine:
+            os.pwrite(file, b" " * width, width * day)
+    finally:
+        os.close(file)

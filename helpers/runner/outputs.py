@@ -32,6 +32,11 @@ STORE = "outputs"  # what the book shows, in git
 BUILD = "_build/executed"  # what `run` writes
 FAILED = "_build/failed"  # partial copies
 BYTES = 300_000  # largest executed copy that is accepted
+TROUBLE = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EROFS: "the file system is read-only: write access is needed there",
+    errno.EACCES: "writing there is not allowed: check the folder's permissions",
+}
 
 
 class StoreError(RuntimeError):
@@ -45,11 +50,8 @@ def copy_path(root: Path, lesson: Lesson, store: str = STORE) -> Path:
 
 def code_cells(notebook: Notebook) -> list[dict[str, Any]]:
     """The code cells, without the one that papermill injects."""
-    return [
-        cell
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
-    ]
+    found = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [cell for cell in found if "injected-parameters" not in cell.get("metadata", {}).get("tags", [])]
 
 
 def parameters(notebook: Notebook) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _digest(root: Path, files: Iterable[Path]) -> str:
 
 
 def commit(root: Path, lesson: Lesson) -> str:
-    """Short commit of the tree, with ``+`` where the lesson or the helpers differ from it; empty without git."""
+    """Short commit of the tree, with ``+`` where the lesson or the helpers differ from it; without git, the kit's."""
 
     def ask(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
@@ -118,7 +120,7 @@ def commit(root: Path, lesson: Lesson) -> str:
         dirty = ask("status", "--porcelain", "--", str(lesson.path), "helpers", "requirements.txt")
         return ask("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("LLM90_COMMIT", "")  # a kit has no history, only this
 
 
 def read(root: Path, lesson: Lesson, store: str = STORE) -> Notebook | None:
@@ -172,12 +174,8 @@ def records(notebook: Notebook, mime: str) -> list[dict[str, Any]]:
 
 def errors(notebook: Notebook) -> list[tuple[str, dict[str, Any]]]:
     """(cell id, error output) of every cell that raised."""
-    return [
-        (str(cell.get("id")), out)
-        for cell in code_cells(notebook)
-        for out in cell.get("outputs", [])
-        if out.get("output_type") == "error"
-    ]
+    shown = [(str(cell.get("id")), out) for cell in code_cells(notebook) for out in cell.get("outputs", [])]
+    return [(name, out) for name, out in shown if out.get("output_type") == "error"]
 
 
 def faults(notebook: Notebook) -> list[str]:
@@ -214,11 +212,7 @@ def write(path: Path, notebook: Notebook) -> int:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as err:
-        why = {
-            errno.ENOSPC: "the disk is full: free some space and run again",
-            errno.EROFS: "the file system is read-only: write access is needed there",
-            errno.EACCES: "writing there is not allowed: check the folder's permissions",
-        }.get(err.errno or 0, f"{err.strerror}: mend this and run again")
+        why = TROUBLE.get(err.errno or 0, f"{err.strerror}: mend this and run again")
         raise StoreError(f"{path} was not written (an earlier copy is untouched): {why}") from err
     finally:
         if temporary:
