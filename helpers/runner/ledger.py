@@ -83,21 +83,16 @@ def log(table: Ledger, uri: str, experiment: str = "llm90") -> int:
     exercises, tags the state and each claim's status by its number.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
+    import mlflow
 
-    client = MlflowClient(tracking_uri=uri)
-    known = client.get_experiment_by_name(experiment)
-    home = known.experiment_id if known else client.create_experiment(experiment)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment(experiment)
     done = [one for one in table["lessons"] if one["provenance"]]
     for one in done:
-        tags = {f"claim {c['number']}": c["status"] for c in table["claims"] if c["lesson"] == one["day"]}
-        tags |= {"state": one["state"], "passed": str(one["passed"])}
-        run = client.create_run(home, run_name=f"day {one['day']:02d}", tags=tags).info.run_id
-        for key, value in one["provenance"].items():
-            client.log_param(run, key, value)
-        counts = {f"claims {key}": n for key, n in one["claims"].items()}
-        counts |= {f"exercises {key}": n for key, n in one["exercises"].items()}
-        for key, number in {"seconds": one["seconds"], **counts}.items():
-            client.log_metric(run, key, number)
-        client.set_terminated(run, "FINISHED" if one["passed"] else "FAILED")
+        status = {f"claim {c['number']}": c["status"] for c in table["claims"] if c["lesson"] == one["day"]}
+        counts = {f"{what} {key}": n for what in ("claims", "exercises") for key, n in one[what].items()}
+        mlflow.start_run(run_name=f"day {one['day']:02d}", tags=status | {"state": one["state"]})
+        mlflow.log_params(one["provenance"])
+        mlflow.log_metrics({"seconds": one["seconds"], **counts})
+        mlflow.end_run("FINISHED" if one["passed"] else "FAILED")
     return len(done)
