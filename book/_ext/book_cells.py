@@ -172,7 +172,9 @@ def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
     if minutes:
         rows.append(("Your time", marks.hours(minutes)))
     if page["state"] == "current":
-        device = made.get("device", "") if made["profile"] != "cpu" else "CPU"
+        device = made.get("device") or "CPU"
+        if made["profile"] == "cpu":
+            device = f"CPU, {marks.short_device(device)}" if "CPU" not in device else device
         rows += [
             ("Run on", marks.esc(device)),
             ("Took", marks.duration(float(made["seconds"]))),

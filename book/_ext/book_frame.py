@@ -51,6 +51,7 @@ def context(app: Any, pagename: str, templatename: str, context: dict[str, Any],
     before, after = plan.neighbours(day) if day else (None, None)
     if phase and not day:
         after = next((one for one in phase.days if one.docname), None)
+    base = app.config.html_baseurl.rstrip("/")
     text = doctree if doctree is not None else nodes.document(None, None)  # type: ignore[arg-type]
     context.update(
         project_title=app.config.html_title,
@@ -66,12 +67,13 @@ def context(app: Any, pagename: str, templatename: str, context: dict[str, Any],
         description=page.get("deck") or first_words(text) or app.config.html_title,
         icon=lambda name: Markup(marks.icon(name)),
         brand=Markup(marks.brand()),
-        has_math=doctree is not None and app.env.get_domain("math").has_equations(pagename),
+        has_math=any(True for _ in text.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))),
         has_mermaid=bool(list(text.findall(lambda node: isinstance(node, nodes.raw) and "diagram" in node["classes"]))),
         css_stamp=app.llm90_stamps[0],
         js_stamp=app.llm90_stamps[1],
         body_class="lesson" if day else re.sub(r"\W+", "-", pagename.removeprefix("book/")),
-        canonical=f"{app.config.html_baseurl.rstrip('/')}/{pagename}.html" if app.config.html_baseurl else "",
+        base_url=base,
+        canonical=f"{base}/{pagename}.html" if base and doctree is not None else "",
         edit_url=edit_url(app, page.get("path") or f"{pagename}.md") if doctree is not None else "",
         css_files=[],
         script_files=[],
@@ -191,6 +193,21 @@ def assets(app: Any, exception: Exception | None) -> None:
             path.unlink()
 
 
+def extra_pages(app: Any) -> list[tuple[str, dict[str, Any], str]]:
+    """The page for addresses that lead nowhere."""
+    return [("404", {"title": "Not found"}, "404.html")]
+
+
+def site_map(app: Any, exception: Exception | None) -> None:
+    """A list of all pages for search engines, once the book has an address."""
+    base = app.config.html_baseurl.rstrip("/")
+    if exception is not None or app.builder.name != "html" or not base:
+        return
+    urls = "".join(f"<url><loc>{base}/{marks.esc(name)}.html</loc></url>\n" for name in sorted(app.env.found_docs))
+    text = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
+    (Path(app.outdir) / "sitemap.xml").write_text(f"{text}{urls}</urlset>\n", encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Register the page context and the last touch to the assets."""
     app.connect("config-inited", take_launch)
@@ -198,4 +215,6 @@ def setup(app: Any) -> None:
     app.connect("config-inited", frame_stamp)
     app.connect("env-updated", always)
     app.connect("html-page-context", context, priority=900)
+    app.connect("html-collect-pages", extra_pages)
+    app.connect("build-finished", site_map)
     app.connect("build-finished", assets, priority=900)

@@ -165,7 +165,7 @@ class Grid(SphinxDirective):
 
 
 class Measured(SphinxDirective):
-    """``{measured}``: lines ``33.5 cell-id``; each shows that cell's first figure and that claim, as they were run."""
+    """``{measured}``: lines ``33.5 cell-id:2`` show that claim and that cell's second figure, as they were run."""
 
     has_content = True
 
@@ -210,12 +210,18 @@ class Measured(SphinxDirective):
         root = Path(self.env.srcdir)
         day = book_plan.load(root).day(number)
         copy = outputs.read(root, catalog.lesson(root, Path(f"{day.docname}.ipynb"))) if day.docname else None
-        for cell in outputs.code_cells(copy) if copy else ():
-            for out in cell.get("outputs", []) if cell.get("id") == cell_id else ():
-                for mime, ending in (("image/svg+xml", ".svg"), ("image/png", ".png")):
-                    if mime in out.get("data", {}):
-                        return self._image(mime, ending, out)
-        return None
+        cell_id, _, which = cell_id.partition(":")
+        kinds = (("image/svg+xml", ".svg"), ("image/png", ".png"))
+        found = [
+            (mime, ending, out)
+            for cell in (outputs.code_cells(copy) if copy else ())
+            if cell.get("id") == cell_id
+            for out in cell.get("outputs", [])
+            for mime, ending in kinds
+            if mime in out.get("data", {})
+        ]
+        place = int(which or 1)
+        return self._image(*found[place - 1]) if len(found) >= place else None
 
     def _image(self, mime: str, ending: str, out: dict[str, Any]) -> figure_image:
         content = "".join(out["data"][mime])

@@ -100,8 +100,9 @@ def hours(minutes: int) -> str:
 
 
 def short_device(name: str) -> str:
-    """A device's name as it fits beside a claim: no vendor, no memory size."""
-    words = [word for word in name.split() if word.upper() not in ("NVIDIA", "TESLA", "GEFORCE")]
+    """A device's name without what is the same on all of them: ``H200``, ``Intel Xeon``."""
+    idle = ("NVIDIA", "TESLA", "GEFORCE", "PROCESSOR", "CPU")
+    words = [word for word in re.sub(r"\((R|TM|C)\)", "", name).split() if word.upper() not in idle]
     return " ".join(words) or name
 
 

@@ -198,7 +198,7 @@ def test_the_phones_menu_opens_and_closes(visit: Visit) -> None:
 def test_print_opens_what_is_folded(visit: Visit) -> None:
     page = visit(SHOWN[0])
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("article details:not([open])").count() == 0
+    assert page.locator("article :not(.tag_figure) > details:not([open])").count() == 0
     page.emulate_media(media="print")
     assert not page.locator(".sidecol").is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")

@@ -118,10 +118,10 @@
     side.scrollTop = here.offsetTop - side.clientHeight / 2;
   }
 
-  /* Paper shows everything. */
+  /* Paper shows everything that is folded, except how the figures were drawn. */
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = all("article details:not([open])");
+    closed = all("article details:not([open])").filter((part) => !part.closest(".tag_figure"));
     closed.forEach((part) => { part.open = true; });
   });
   addEventListener("afterprint", () => closed.forEach((part) => { part.open = false; }));
