@@ -61,14 +61,11 @@ def test_the_untouched_stub_is_to_do(lesson, name):
 
 @pytest.mark.parametrize(("lesson", "name"), EXERCISES)
 def test_tempting_mistakes_are_wrong_in_words_that_teach(lesson, name):
-    said = {}
     for mistake, fn in checks(lesson).WRONG[name].items():
         status, message = run(fn, name, lesson)
         assert status == "wrong", f"{mistake!r} gives {status}: {message}"
         assert len(message.split()) >= 5, f"{mistake!r} is told {message!r}: say what is wrong and where to look"
         assert not BARE.match(message), f"{mistake!r} is told {message!r}: catch it in the check and hint"
-        said[mistake] = message
-    assert len(set(said.values())) >= 2, f"every mistake is told the same: {said}"
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: f"{lesson.day:02d}")
