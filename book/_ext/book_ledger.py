@@ -27,7 +27,8 @@ def table(env: Any) -> ledger.Ledger:
         stale = {one["day"] for one in found["lessons"] if one["state"] == "stale"}
         for claim in found["claims"]:
             if claim["lesson"] in stale:
-                claim.update(status="not-run", measured="stale: the code has changed since")
+                page = claim["link"].split("#")[0]  # it shows no claims until it has run again
+                claim.update(status="not-run", measured="stale: the code has changed since", link=page)
         app.llm90_ledger = found
     kept: ledger.Ledger = app.llm90_ledger
     return kept

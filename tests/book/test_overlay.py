@@ -56,7 +56,7 @@ CELLS = [
         "print(1 + 1)",
         out=({"output_type": "stream", "name": "stdout", "text": "two\n"},),
     ),
-    code("guess", "print(7)", "predict", out=({"output_type": "stream", "name": "stdout", "text": "seven\n"},)),
+    code("guess", "print(7)", "predict", out=({"output_type": "stream", "name": "stdout", "text": "zyzzyva\n"},)),
     code("draw", "plots.show(fig)", "figure", out=(figure("a blue line"), figure("a photograph", photo=True))),
     code("verify", "claim(1)", "claim", out=(claim("It holds <here>.", "holds"), claim("Too wide.", "fails", "9.9 %"))),
     code("verify-gpu", "claim(1)", "claim", out=(claim("On a GPU.", "not-run"),)),
@@ -132,7 +132,7 @@ def test_the_line_under_the_title_tells_the_run(small: Path) -> None:
 def test_claims_show_mark_word_number_value_and_device(small: Path) -> None:
     text = page(small, 33)
     for status, word, number in (("holds", "Holds", "33.1"), ("fails", "Fails", "33.2")):
-        row = re.search(rf'<div class="claim {status}" id="claim-33-.*?</p></div>', text, re.S)
+        row = re.search(rf'<div class="claim {status}" id="claim-33-.*?</p>\s*</div>', text, re.S)
         assert row and f"<b>{word}</b> · {number} · H200 · 2026-11-20" in row[0]
     assert "It holds &lt;here&gt;." in text
     assert "<b>Not run here</b> · 33.3 · needs gpu" in text
@@ -144,7 +144,7 @@ def test_cells_fold_by_their_tags(small: Path) -> None:
     assert text.count("<summary>How it is checked</summary>") == 2
     assert text.count("<summary>Solution</summary>") == 1
     folded = text.split("<summary>Predict first, then look</summary>")[1].split("</details>")[0]
-    assert "seven" in folded
+    assert "zyzzyva" in folded
 
 
 def test_figures_carry_words_size_and_stand_side_by_side(small: Path) -> None:
@@ -185,7 +185,7 @@ def test_seconds_stand_in_the_margin(small: Path) -> None:
 def test_a_stale_lesson_says_so_and_shows_no_output(small: Path) -> None:
     text = page(small, 34)
     assert "<b>Stale.</b>" in text
-    for part in ("seven", "a blue line", 'class="claim ', "H200"):
+    for part in ("zyzzyva", "a blue line", 'class="claim ', "H200"):
         assert part not in text
 
 
@@ -206,9 +206,18 @@ def test_results_and_status_count_a_stale_lesson_as_open(small: Path) -> None:
 
 def test_the_front_page_counts_from_the_ledger(small: Path) -> None:
     front = (small / "book/index.html").read_text(encoding="utf-8")
-    assert "<b>Last run, 20 Nov 2026</b> · 1 of 90 lessons ran<br>1 claim holds" in front
+    assert "<b>Last run, 20 Nov 2026</b> · 1 of 90 lessons ran<br>\n1 claim holds" in front
     assert len(re.findall(r'<a class="day" data-day=', front)) == 3
     assert front.count('class="day none"') == 87
+
+
+def test_search_knows_prose_and_claims_and_not_what_cells_printed(small: Path) -> None:
+    index = (small / "searchindex.js").read_text(encoding="utf-8")
+    terms = index.split('"terms":')[1] if '"terms":' in index else index.split("terms:")[1]
+    for word in ("nonsens", "halv", "\\\\u6ce8\\\\u610f\\\\u529b"):
+        assert re.search(rf'"{word}":', terms), word
+    assert re.search(r'"wide":', terms), "a claim's words"
+    assert not re.search(r'"zyzzyva":', terms), "a printed word"
 
 
 def test_downloads_are_the_clean_source(small: Path) -> None:
