@@ -30,7 +30,7 @@ bash run_here.sh FOLDER [--profile auto] [--jobs 2] [--out OUT] [DAY …]
 """
 
 
-class BundleError(RuntimeError):
+class BundleError(catalog.RunnerError):
     """A kit that cannot be made; the message says why and what to do."""
 
 

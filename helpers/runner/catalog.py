@@ -13,7 +13,11 @@ from typing import Any
 PLACE = re.compile(r"phase(\d)_\w+/day(\d\d)_(\w+)$")
 
 
-class CatalogError(ValueError):
+class RunnerError(Exception):
+    """What the command line shows as one sentence: what happened, and what to do."""
+
+
+class CatalogError(RunnerError):
     """A list of lessons, a notebook or a selection that cannot be used; the message says what to do."""
 
 

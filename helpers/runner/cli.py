@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,30 +18,30 @@ from rich.text import Text
 
 from helpers.claims import MIME as CLAIM
 from helpers.runner import execute, outputs
-from helpers.runner.catalog import CatalogError, Lesson, find_root, lessons, select
-from helpers.runner.execute import Job, Result, standing
+from helpers.runner.catalog import Lesson, RunnerError, find_root, lessons, select
+from helpers.runner.execute import RANK, Job, Result, standing
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 Ended = list[tuple[Job, Result]]
 Profile = Literal["cpu", "gpu", "gpu_large", "auto"]
 Selection = Annotated[list[str] | None, typer.Argument(help="33, 27-30, phase2, changed, all, or a notebook's path")]
 
 
-def _chosen(words: list[str] | None) -> tuple[Path, list[Lesson]]:
+def main() -> None:
+    """Run one command; an error of the runner is one sentence and exit code 2."""
     try:
-        root = find_root()
-        return root, select(
-            root, lessons(root), words or [], lambda one: standing(root, one)[0] < execute.RANK["current"]
-        )
-    except CatalogError as err:
-        _fail(err)
+        app()
+    except RunnerError as err:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"error: {err}", "red"))
+        sys.exit(2)
 
 
-def _fail(why: object, code: int = 2) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {why}", style="red", markup=False)
-    raise typer.Exit(code)
+def _chosen(words: list[str] | None) -> tuple[Path, list[Lesson]]:
+    root = find_root()
+    return root, select(root, lessons(root), words or [], lambda one: standing(root, one)[0] < RANK["current"])
 
 
 @app.command()
@@ -62,22 +62,19 @@ def run(
     if len(todo) < len(chosen):
         console.print(f"{len(chosen) - len(todo)} of {len(chosen)} lessons are finished already, from an earlier run")
     ended: Ended = []
-    try:
-        with execute.lock(root, todo) as left, ExitStack() as stack:
-            if left and not resume:
-                days = ", ".join(map(str, left))
-                console.print(f"an earlier run was ended in the middle (days {days}): --resume keeps what it finished")
-            if ray:
-                submit, jobs, gpus = stack.enter_context(execute.ray_pool(ray, root))
-            else:
-                submit, gpus = stack.enter_context(execute.local_pool(jobs)), execute.count_gpus()
-            planned = execute.plan(root, todo, profile, seeds, bool(budget), timeout, gpus)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.default_int_handler)
-            events = execute.run(planned, submit, jobs, gpus if ray else gpu_jobs, budget and budget * 60)
-            stopped = _watch(events, planned, ended)
-    except CatalogError as err:
-        _fail(err)
+    with execute.lock(root, todo) as left, ExitStack() as stack:
+        if left and not resume:
+            days = ", ".join(map(str, left))
+            console.print(f"an earlier run was ended in the middle (days {days}): --resume keeps what it finished")
+        if ray:
+            submit, jobs, gpus = stack.enter_context(execute.ray_pool(ray, root))
+        else:
+            submit, gpus = stack.enter_context(execute.local_pool(jobs)), execute.count_gpus()
+        planned = execute.plan(root, todo, profile, seeds, bool(budget), timeout, gpus)
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+        events = execute.run(planned, submit, jobs, gpus if ray else gpu_jobs, budget and budget * 60)
+        stopped = _watch(events, planned, ended)
     if seeds > 1:
         _over_seeds(ended)
     bad = _report(planned, ended, stopped)
@@ -106,7 +103,7 @@ def _watch(events: Iterator[tuple[Job, Result | None]], planned: list[Job], ende
                 line = f"{word}  {_name(job)} ({said})  [{len(ended)}/{len(planned)}]"
                 console.print(Text(line, "red" if result.faults else ""))
         except KeyboardInterrupt:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             console.print("stopping: ending the lessons that run …")
             return True
@@ -161,16 +158,17 @@ def status(
     console.print(table)
     if check and bad:
         days = " ".join(str(one.day) for one in bad)
-        _fail(f"outputs of days {days} are stale or missing: `run {days}`, look at them, `accept {days}`", 1)
+        console.print(f"outputs of days {days} are stale or missing: `run {days}`, look at them, `accept {days}`")
+        raise typer.Exit(1)
 
 
 @app.command()
 def accept(selection: Selection = None) -> None:
-    """Move good executed copies from _build/executed into outputs/; without a selection, all there are."""
+    """Move good executed copies from _build/executed into outputs/; all there are, or those selected."""
     root, chosen = _chosen(selection)
     bad = 0
     for one in chosen:
-        if not selection and not outputs.copy_path(root, one, outputs.BUILD).exists():
+        if selection in (None, ["all"]) and not outputs.copy_path(root, one, outputs.BUILD).exists():
             continue
         try:
             console.print(f"accepted  {one.name}  ({outputs.accept(root, one) / 1000:.0f} KB)", markup=False)
@@ -198,11 +196,7 @@ def taught(
 
     if check:
         _complain(module.check(*_chosen(selection)))
-    else:
-        try:
-            console.print(f"written: {len(module.write(*_chosen(selection)))} modules")
-        except module.TaughtError as err:
-            _fail(err)
+    console.print(f"written: {len(module.write(*_chosen(selection)))} modules")
 
 
 def _complain(complaints: list[str]) -> None:
@@ -239,8 +233,5 @@ def bundle(
     """An offline kit for a GPU host without internet."""
     from helpers.runner import bundle as module
 
-    try:
-        for path in module.make(*_chosen(selection), out, python=python, piece_mb=piece_mb):
-            console.print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}", markup=False)
-    except module.BundleError as err:
-        _fail(err)
+    for path in module.make(*_chosen(selection), out, python=python, piece_mb=piece_mb):
+        console.print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}", markup=False)

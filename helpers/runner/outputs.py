@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from helpers.claims import MIME as CLAIM
 from helpers.exercises import MIME as EXERCISE
-from helpers.runner.catalog import CatalogError, Lesson, read_notebook, text
+from helpers.runner.catalog import CatalogError, Lesson, RunnerError, read_notebook, text
 
 State = Literal["current", "stale", "to re-run", "missing"]
 Notebook = dict[str, Any]
@@ -39,7 +39,7 @@ TROUBLE = {
 }
 
 
-class StoreError(RuntimeError):
+class StoreError(RunnerError):
     """A copy that cannot be written or accepted; the message says why and what to do."""
 
 
@@ -117,7 +117,9 @@ def commit(root: Path, lesson: Lesson) -> str:
         return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        dirty = ask("status", "--porcelain", "--", str(lesson.path), "helpers", "requirements.txt")
+        dirty = ask(
+            "--no-optional-locks", "status", "--porcelain", "--", str(lesson.path), "helpers", "requirements.txt"
+        )
         return ask("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("LLM90_COMMIT", "")  # a kit has no history, only this

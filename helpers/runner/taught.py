@@ -17,7 +17,7 @@ DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, a
 IMPORT = (ast.Import, ast.ImportFrom)
 
 
-class TaughtError(ValueError):
+class TaughtError(catalog.RunnerError):
     """Cells that no module can be made of; the message names them and says what to do."""
 
 

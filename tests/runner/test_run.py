@@ -41,7 +41,7 @@ def test_a_failing_lesson_is_told_and_the_rest_goes_on(tree):
     assert done["cells"][2]["outputs"] == [{"name": "stdout", "output_type": "stream", "text": "a\nb\n"}]
     assert tree.orphans() == []
 
-    code, said = tree.run("accept")
+    code, said = tree.run("accept", "all")
     assert code == 0 and "accepted  day 01" in said and "accepted  day 02" in said
     code, said = tree.run("status", "--check")
     assert code == 0 and said.count("current") == 2, said
