@@ -56,9 +56,9 @@ class CellTransform(SphinxTransform):
         source, output = _part(cell, "cell_code_source"), _part(cell, "cell_code_output")
         if output is not None:
             _figures(output, about.get("figures", []))
-            for html in output.findall(nodes.raw):
-                if html.astext().startswith(('<div class="claims"', '<div class="verdict"')):
-                    html["classes"] = []  # no wrapper around the book's own markup
+            for piece in output.findall(nodes.raw):
+                if piece.astext().startswith(('<div class="claims"', '<div class="verdict"')):
+                    piece["classes"] = []  # no wrapper around the book's own markup
         fold = next((tag for tag in tags if tag in FOLDED), None)
         if fold and source is not None:
             cell.remove(source)
@@ -155,14 +155,18 @@ class Spacing(SphinxTransform):
                 node[0] = nodes.Text(marks.spaced(node.astext()))
 
 
-class Words(search.WordCollector):
-    """What search knows of a page: its words, not what its cells printed."""
+class Index(search.IndexBuilder):
+    """What search knows of a page: prose, code and claims, not what its cells printed."""
 
-    def dispatch_visit(self, node: nodes.Node) -> None:
-        """Leave out printed output; prose, code and claims stay."""
-        if isinstance(node, nodes.literal_block) and "output" in node["classes"]:
-            raise nodes.SkipNode
-        super().dispatch_visit(node)
+    def feed(self, docname: str, filename: str, title: str, doctree: nodes.document) -> None:
+        """Index the page with its printed output out of sight."""
+        printed = [node for node in doctree.findall(nodes.literal_block) if "output" in node["classes"]]
+        kept = [node.children for node in printed]
+        for node in printed:
+            node.children = []
+        super().feed(docname, filename, title, doctree)
+        for node, children in zip(printed, kept, strict=True):
+            node.children = children
 
 
 def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
@@ -298,4 +302,4 @@ def setup(app: Any) -> None:
     app.add_transform(Diagrams)
     app.add_transform(CellTransform)
     app.add_transform(Spacing)
-    search.WordCollector = Words
+    search.IndexBuilder = Index  # type: ignore[misc]

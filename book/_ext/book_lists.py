@@ -34,7 +34,8 @@ class PhaseDays(SphinxDirective):
     def _row(self, day: book_plan.Day) -> str:
         title = marks.esc(day.title)
         if not day.docname:
-            return f'<li class="none"><span class="num">{day.two}</span> <span>{title}<i>not written yet</i></span></li>'
+            words = f"<span>{title}<i>not written yet</i></span>"
+            return f'<li class="none"><span class="num">{day.two}</span> {words}</li>'
         return (
             f'<li data-day="{day.number}"><span class="num">{day.two}</span> <span><a href="../{day.docname}.html">'
             f"{title}</a><i>@@DECK {day.docname}@@</i></span></li>"
