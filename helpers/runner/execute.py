@@ -99,6 +99,9 @@ def work(job: Job) -> Result:
 
 def _lesson(job: Job, root: Path, folder: Path) -> Result:
     source = read_notebook(root / job.lesson.path)
+    (folder / "source.ipynb").write_text(json.dumps(source), encoding="utf-8")
+    made = {"commit": outputs.commit(root, job.lesson), "requirements": outputs.requirements_hash(root)}
+    made |= {"helpers": outputs.helpers_hash(root, source, job.lesson.day)}  # as they are now, whoever edits meanwhile
     held: dict[str, Any] = {"nb": {"cells": []}, "facts": json.loads(facts())}
     error = _execute(job, root, folder, held)
     raw = json.loads(json.dumps(held["nb"]))
@@ -107,10 +110,8 @@ def _lesson(job: Job, root: Path, folder: Path) -> Result:
         if lasted >= 1:
             cell["metadata"]["seconds"] = round(lasted, 1)
     notebook = outputs.merge(source, raw)
-    made = {**held["facts"], "finished": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    made |= {**held["facts"], "finished": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     made |= {"key": outputs.key(source, {**job.given, "profile": made["profile"]})}
-    made |= {"commit": outputs.commit(root, job.lesson), "requirements": outputs.requirements_hash(root)}
-    made |= {"helpers": outputs.helpers_hash(root, source, job.lesson.day)}
     notebook["metadata"]["provenance"] = made
     return Result(notebook, error or _raised(notebook))
 
@@ -161,7 +162,7 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
     try:
         quiet = {"progress_bar": False, "autosave_cell_every": 0, "request_save_on_cell_execute": False}
         where = {"engine_name": "llm90", "kernel_name": "python3", "cwd": str(root), "start_timeout": 120}
-        paths = str(root / job.lesson.path), str(folder / "executed.ipynb")
+        paths = str(folder / "source.ipynb"), str(folder / "executed.ipynb")
         papermill.execute_notebook(*paths, parameters=job.given, **where, **quiet)
     except (PapermillExecutionError, DeadKernelError) as err:
         if held.get("struck"):

@@ -81,3 +81,15 @@ def test_ledger_lint_and_help_answer(tree):
     assert code == 1 and "Why it matters" in said
     code, said = tree.run("--help")
     assert code == 0 and all(word in said for word in ("run", "status", "accept", "bundle"))
+
+
+def test_a_lesson_edited_while_it_runs_is_stale(tree):
+    lesson = tree.add(1, "import pathlib, time\npathlib.Path('reached').touch()\ntime.sleep(3)")
+    process = tree.start("run", "1")
+    tree.until("reached")
+    tree.add(1, "print('edited meanwhile')")
+    (tree.root / "requirements.txt").write_text("edited\n")
+    process.communicate(timeout=60)
+    made = copy(tree, lesson)["metadata"]["provenance"]
+    assert outputs.state(tree.root, lesson, outputs.BUILD) == "stale"
+    assert made["requirements"] != outputs.requirements_hash(tree.root), "the hash is of what ran"
