@@ -180,10 +180,7 @@ def triton(
     Its Python models run in Triton's own environment (numpy < 2), not in the notebook's.
     ``model_control`` is ``none`` (load every model at start), ``explicit`` (those in
     ``load``, others on demand) or ``poll``; ``ports`` may fix ``http``, ``grpc``,
-    ``metrics``; ``options`` go to ``tritonserver`` as they are.
-
-    Raises:
-        ServiceError: Triton is not installed here.
+    ``metrics``; ``options`` go to ``tritonserver``. ServiceError if Triton is not installed here.
     """
     if (home := _triton_home()) is None:
         raise ServiceError(f"Triton is not installed here: {INSTALL['triton']}")
@@ -217,15 +214,15 @@ def available(name: str) -> bool:
 def needs(name: str) -> bool:
     """Say that a lesson needs ``name``; on a machine without it, let its cells say *not run here*.
 
-    There, a later cell that raises ServiceError, or NameError because an earlier one could not
-    run, prints one line instead, and its claims are recorded as *not run*. Other errors stay errors.
+    There, a later cell that raises ServiceError, or NameError because an earlier one could not run, prints one
+    line instead, its claims count as *not run*, its half-made names are taken away. Other errors stay errors.
     """
     if available(name):
         return True
     print(f"not run here: this machine has no {name}; {INSTALL[name]}")
     from IPython.core.getipython import get_ipython
 
-    if (shell := get_ipython()) is not None:
+    if shell := get_ipython():
         shell.ast_transformers.append(_NotRun(name))
     return False
 
@@ -238,6 +235,8 @@ class _NotRun(ast.NodeTransformer):
         calls = [call for call in ast.walk(cell) if isinstance(call, ast.Call) and ast.unparse(call.func) == "claim"]
         instead = [f"claim({ast.unparse(call.args[0])}, '', False, needs={self.name!r})" for call in calls]
         instead = instead or [f"print('not run here: needs {self.name}')"]
+        made = {n.id for n in ast.walk(cell) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        instead += [f"globals().pop({name!r}, None)" for name in sorted(made)]
         catch = f"except (NameError, __import__('{__name__}').services.ServiceError): " + "; ".join(instead)
         guard = ast.parse("try: pass\n" + catch)
         assert isinstance(guard.body[0], ast.Try)

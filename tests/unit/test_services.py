@@ -294,6 +294,8 @@ def test_without_triton_errors_and_cells_say_so(
         run("claim('fast', f'{latency} ms', latency < 5, needs='triton')\nclaim('b', '', True)").raise_error()
         assert "not run here: needs triton" in capsys.readouterr().out
         assert [(r["text"], r["status"]) for r in shown] == [("fast", "not-run"), ("b", "not-run")]
+        run("found = {}\nfound['x'] = server.pid").raise_error()
+        run("print(found['x'])").raise_error()  # a KeyError if the half-made dictionary were still there
         run("x = 1\nassert x == 1 and not here").raise_error()
         assert isinstance(run("1 / 0").error_in_exec, ZeroDivisionError), "a real error stays one"
     finally:
