@@ -30,6 +30,7 @@ HYPE = (
 )
 FETCHERS = ("requests", "urllib", "httpx", "wget", "aiohttp")  # only where the lesson runs a server of its own
 HEAVY = r"launch|start|check|claim|(bench|zoo|datasets)\..+|.+\.backward|opt\w*\.step"
+REPR = r"\bnp\.((u?int|float|complex)\d+\(|str_\(|True_|False_)"
 READABLE = r"(?=.*[a-z]{3})\d{0,2}[a-z]+\d{0,3}(-(\d{1,4}|\d{0,3}[a-z]+\d{0,3}))*"
 Findings = Iterator[tuple[object, str, str]]  # is it wrong (truth value), cell id, what is wrong and what to do
 
@@ -86,8 +87,7 @@ def _notebook(book: dict[str, Any], path: Path) -> Findings:
     part = about.get("budget") not in (30, 120) or not isinstance(about.get("needs"), list)
     part |= any(not isinstance(about.get(key), int) or about[key] < 1 for key in ("read", "work"))
     yield part, here, "metadata.lesson has budget (30 or 120), needs (a list), read, work (minutes)"
-    old = (book.get("nbformat"), book.get("nbformat_minor", 0) > 4) != (4, True)
-    yield old, here, "is not nbformat 4.5, which gives cells their ids: save it as 4.5"
+    yield book.get("nbformat_minor", 0) < 5, here, "is not nbformat 4.5, which gives cells their ids: save it as 4.5"
     noisy = path.read_text(encoding="utf-8") != json.dumps(book, indent=1, ensure_ascii=False) + "\n"
     yield noisy, here, "is not written with indent 1, unescaped UTF-8 and a final newline (noisy diffs): re-save it"
 
@@ -119,8 +119,7 @@ def _cells(cells: list[Cell], lesson: catalog.Lesson, path: Path) -> Findings:
     seen: set[str] = set()
     for cell in cells:
         here, tags, lines = cell.id, cell.tags, cell.source.splitlines() if cell.code else []
-        wrong = here in seen or not re.fullmatch(READABLE, here)
-        yield wrong, here, "each cell has an id of its own in words, like 'verify-fifty': rename it"
+        yield here in seen or not re.fullmatch(READABLE, here), here, "each cell has an id of its own, in words: rename"
         seen.add(here)
         yield cell.fault, here, cell.fault
         yield tags - TAGS, here, f"unknown tag {', '.join(tags - TAGS)}: use {', '.join(sorted(TAGS))}"
@@ -152,10 +151,8 @@ def _prose(cells: list[Cell], lesson: catalog.Lesson, path: Path) -> Findings:
         for heading in re.findall(r"^## (.+)", cell.prose, flags=re.M):
             stage, _, finding = heading.strip().partition(" · ")
             stages.append(stage)
-            known = spine + OPTIONAL
-            yield stage not in known, cell.id, f"unknown stage {stage!r}: use {', '.join(known)}"
-            bare = stage in FINDING and not finding
-            yield bare, cell.id, f"'## {stage} · …' says what this lesson finds: complete it"
+            yield stage not in spine + OPTIONAL, cell.id, f"unknown stage {stage!r}: use {', '.join(spine + OPTIONAL)}"
+            yield stage in FINDING and not finding, cell.id, f"'## {stage} · …' says what the lesson finds: complete it"
     order = sorted(spine, key=lambda stage: stages.index(stage) if stage in stages else 999)
     missing, right = [stage for stage in spine if stage not in stages], f"the order is {', '.join(spine)}"
     yield missing, "notebook", f"no heading '## {', '.join(missing)}': {right}"
@@ -188,10 +185,12 @@ def _claims(cells: list[Cell], lesson: catalog.Lesson, path: Path) -> Findings:
             last = node.end_lineno or node.lineno
             said = " ".join(t.string for t in tokens if t.type == tokenize.COMMENT and above < t.start[0] <= last)
             above, text = last, ast.unparse(node.args[0]) if node.args else ""
-            bare = not re.search(r"\b(range|exact)", said, flags=re.I)
-            yield bare, here, "no '# range over five seeds: …' (or '# exact: …') above the claim: paste run --seeds 5"
-            bare = not re.search(r"\b(breaks|fails if)\b", said, flags=re.I)
-            yield bare, here, "no comment names the edit that breaks the claim: '# breaks if …'"
+            yield (
+                not re.search(r"\b(range|exact)", said, re.I),
+                here,
+                "no '# range over five seeds: …' or '# exact' above",
+            )
+            yield not re.search(r"\b(breaks|fails if)\b", said, re.I), here, "no '# breaks if …' names the edit"
             yield text in texts, here, f"two claims say {text[:40]}…: each says something of its own"
             texts.append(text)
     yield not 2 <= len(texts) <= 6, "notebook", f"{len(texts)} claims: a lesson makes two to six"
@@ -214,12 +213,11 @@ def _exercises(cells: list[Cell], lesson: catalog.Lesson, path: Path) -> Finding
         wrong = "solution" not in answer.tags or name not in answer.defines
         wrong |= not ast.unparse(answer.tree).endswith(f"\n{last}")
         yield wrong, answer.id, f"the cell after {last}, tagged 'solution', defines {name} again and ends in {last}"
-        hidden = answer.raw["metadata"].get("jupyter", {}).get("source_hidden")
-        yield not hidden, answer.id, "a solution is folded in Jupyter: set metadata.jupyter.source_hidden to true"
+        folded = answer.raw["metadata"].get("jupyter") == {"source_hidden": True}
+        yield not folded, answer.id, "a solution is folded in Jupyter: set metadata.jupyter.source_hidden to true"
     yield len(own) < 3, "notebook", f"{len(own)} whole exercises: a lesson has three or more"
     for cell in (cell for cell in cells if cell.id not in parts):
-        stray = cell.tags & {"check", "solution"}
-        yield stray, cell.id, "a check or solution stands right after its stub: task, stub, check, solution"
+        yield cell.tags & {"check", "solution"}, cell.id, "the order is task, stub, check, solution: move it there"
         named = {n.id for n in ast.walk(cell.tree) if isinstance(n, ast.Name)} | set(cell.defines)
         for name in sorted(own & named if "exercise" not in cell.tags else ()):
             yield True, cell.id, f"uses the exercise {name}, which a reader may not have solved: give it another name"
@@ -229,10 +227,9 @@ def _executed(copy: outputs.Notebook | None) -> Findings:
     """What a reader must not find on the page; that there is no copy yet is for ``status`` to say."""
     for raw in outputs.code_cells(copy) if copy else []:
         for output in raw.get("outputs", []):
-            here, text = raw.get("id", "?"), output.get("text") or output.get("data", {}).get("text/plain") or ""
-            raw_number = re.search(r"\bnp\.(float|int|str|bool)\w*\(", "".join(text))
-            yield raw_number, here, "the page shows np.float64(…): print the number itself"
-            warned = output.get("name") == "stderr" and "Warning" in "".join(text)
+            here, text = raw.get("id", "?"), "".join(output.get("text") or output.get("data", {}).get("text/plain", ""))
+            yield re.search(REPR, text), here, "the page shows np.float64(…) or the like: print the plain value"
+            warned = output.get("name") == "stderr" and "Warning" in text
             yield warned, here, "the page shows a warning: mend its cause, or silence that one with a reason"
 
 
