@@ -27,13 +27,14 @@ PY
 }
 [ -z "$again" ] && there && { echo "torch: $version is there"; exit 0; }
 
+# Reinstall, always: a build of the other kind has the same version and would be left as it is.
 if [ "$want" = default ]; then
   echo "torch: $version, the registry's build"
-  "$uv" pip install --quiet -p "$python" ${again:+--reinstall-package torch} "torch==$version"
+  "$uv" pip install --quiet -p "$python" --reinstall-package torch "torch==$version"
 else
   echo "torch: $version for the CPU"
   # a wheel that this machine's pip is configured to find, else PyTorch's own index of CPU builds
-  "$python" -m pip install --quiet --no-index --no-deps ${again:+--force-reinstall} "torch==$version" 2>/dev/null ||
-    "$uv" pip install --quiet -p "$python" --torch-backend=cpu --no-deps ${again:+--reinstall} "torch==$version"
+  "$python" -m pip install --quiet --no-index --no-deps --force-reinstall "torch==$version" 2>/dev/null ||
+    "$uv" pip install --quiet -p "$python" --torch-backend=cpu --no-deps --reinstall "torch==$version"
 fi
 there || { echo "torch: what was installed is not $version for this machine; TORCH_VARIANT=cpu or cuda decides by hand" >&2; exit 1; }
