@@ -77,8 +77,11 @@ class LastRun(SphinxDirective):
         parts = [f"{counts['holds']} claim{'s hold' if counts['holds'] != 1 else ' holds'}"]
         if counts["fails"]:
             parts.append(f'<a href="results.html#fails">{counts["fails"]} fail{"s" * (counts["fails"] == 1)}</a>')
-        if counts["not-run"]:
-            parts.append(f"{counts['not-run']} not run here")
+        stale = sum(one["measured"] == book_ledger.STALE for one in table["claims"])
+        if counts["not-run"] > stale:
+            parts.append(f"{counts['not-run'] - stale} not run here")
+        if stale:
+            parts.append(f"{stale} stale")
         return [
             raw(
                 f'<p class="night"><b>Last run, {day.day} {day:%b %Y}</b> · {len(ran)} of 90 lessons ran<br>'

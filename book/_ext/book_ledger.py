@@ -16,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 from helpers.runner import ledger
 
 PAGES = ("book/index", "book/results", "book/status")  # read again at every build
+STALE = "stale: the code has changed since"
 WORD = {"holds": "Holds", "fails": "Fails", "not-run": "Not run"}
 
 
@@ -28,7 +29,7 @@ def table(env: Any) -> ledger.Ledger:
         for claim in found["claims"]:
             if claim["lesson"] in stale:
                 page = claim["link"].split("#")[0]  # it shows no claims until it has run again
-                claim.update(status="not-run", measured="stale: the code has changed since", link=page)
+                claim.update(status="not-run", measured=STALE, link=page)
         app.llm90_ledger = found
     kept: ledger.Ledger = app.llm90_ledger
     return kept

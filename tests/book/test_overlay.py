@@ -207,6 +207,7 @@ def test_results_and_status_count_a_stale_lesson_as_open(small: Path) -> None:
 def test_the_front_page_counts_from_the_ledger(small: Path) -> None:
     front = (small / "book/index.html").read_text(encoding="utf-8")
     assert "<b>Last run, 20 Nov 2026</b> · 1 of 90 lessons ran<br>\n1 claim holds" in front
+    assert ">1 fails</a> · 1 not run here · 3 stale</p>" in front
     assert len(re.findall(r'<a class="day" data-day=', front)) == 3
     assert front.count('class="day none"') == 87
 

@@ -9,7 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from bookbuild import ROOT
 
+from helpers.runner import catalog, outputs
+
+STATES = {lesson.day: outputs.state(ROOT, lesson) for lesson in catalog.lessons(ROOT)}
 NEVER = re.compile(r"np\.(float|int|bool)\w*\(|</?(script|style)[^>]*\bsrc=\"https?:|@@\w+@@")
 FILTERS = ("holds", "fails", "not-run")  # results.html#fails presses a button there
 LIMIT = 1_000_000  # bytes of HTML and pictures on one page
@@ -109,3 +113,11 @@ def test_a_page_stays_light(pages: list[Path]) -> None:
     for path in pages:
         pictures = {(path.parent / unquote(str(image["src"]))).resolve() for image in read(path).images}
         assert path.stat().st_size + sum(p.stat().st_size for p in pictures) < LIMIT, path
+
+
+def test_the_front_page_shows_every_figure_it_names(html: Path) -> None:
+    named = (ROOT / "book/index.md").read_text(encoding="utf-8").split("```{measured}")[1].split("```")[0].split("\n")
+    wanted = [line for line in named if line.strip()]
+    current = [line for line in wanted if STATES.get(int(line.split(".")[0])) in ("current", "to re-run")]
+    shown = len(re.findall(r'<figure class="ph\d">', (html / "book/index.html").read_text(encoding="utf-8")))
+    assert shown == len(current), "mend the list in book/index.md: a claim's number or a cell's id has changed"
