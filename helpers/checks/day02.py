@@ -1,7 +1,10 @@
 """Hidden checks of day 02; each takes the learner's function and asserts in words."""
 
+import contextlib
 import itertools
+from unittest import mock
 
+import numpy as np
 import torch
 
 
@@ -27,14 +30,18 @@ def broadcast_strides(fn):
         shape = tuple(n if int(torch.randint(2, (), generator=g)) else 1 for n in target[cut:])
         strides = tuple(int(s) for s in torch.randint(1, 50, (len(shape),), generator=g))
         got = fn(shape, strides, target)
-        assert got == _strides(shape, strides, target), f"shape {shape}, strides {strides}, read as {target}: got {got}"
-    for shape, target in [((3,), (4,)), ((2, 3), (3,)), ((3, 1), (1, 3)), ((4, 2), (4, 4))]:
+        want = _strides(shape, strides, target)
+        assert got == want, (
+            f"shape {shape}, strides {strides}, read as {target}: got {got}; a new or stretched axis has stride 0, "
+            "the others keep theirs"
+        )
+    for shape, target in [((3,), (4,)), ((2, 3), (3,)), ((1, 3), (3,)), ((3, 1), (1, 3)), ((4, 2), (4, 4))]:
         try:
             got = fn(shape, (1,) * len(shape), target)
         except ValueError:
             continue
         raise AssertionError(f"{shape} cannot be read as {target}: raise ValueError; yours returned {got}")
-    return "300 random views and four impossible ones"
+    return "300 random views and five impossible ones"
 
 
 def _strides(shape, strides, target):
@@ -63,9 +70,20 @@ def einsum_fast(fn):
         assert got.shape == want.shape, f"{equation}: expected shape {tuple(want.shape)}, got {tuple(got.shape)}"
         hint = _hint(equation)
         assert torch.allclose(got, want, atol=1e-10), f"{equation}: right shape, wrong numbers; {hint}"
-    calls = _tensor_calls(fn)
-    assert calls < 60, f"a 16 × 16 product took {calls} tensor operations: is there a Python loop over numbers?"
-    return "69 equations, all four kinds of letters, and no loop"
+    for equation, axes in (("ij,jk->ik", 2), ("bij,bjk->bik", 3)):
+        small, large = (_tensor_calls(fn, equation, [n] * axes) for n in (3, 24))
+        assert large <= small + 4, (
+            f"{equation} took {small} tensor operations at size 3 and {large} at size 24: a Python loop over numbers; "
+            "one batched product does them all"
+        )
+    with (
+        mock.patch.object(torch, "einsum") as banned,
+        mock.patch.object(np, "einsum", banned),
+        contextlib.suppress(Exception),
+    ):
+        fn("ij,jk->ik", torch.ones(2, 2), torch.ones(2, 2))
+    assert not banned.called, "right, but einsum itself did it: write it with permute, reshape, sum and @"
+    return "69 equations, all four kinds of letters, no einsum and no loop"
 
 
 def _hint(equation):
@@ -78,7 +96,7 @@ def _hint(equation):
     return "is the result in the order of the letters after the arrow?"
 
 
-def _tensor_calls(fn):
+def _tensor_calls(fn, equation, shape):
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Count(TorchDispatchMode):
@@ -88,9 +106,9 @@ def _tensor_calls(fn):
             self.calls += 1
             return func(*args, **(kwargs or {}))
 
-    a = torch.ones(16, 16)
+    a = torch.ones(shape)
     with Count() as count:
-        fn("ij,jk->ik", a, a)
+        fn(equation, a, a)
     return count.calls
 
 
@@ -159,6 +177,14 @@ def _einsum_slow(equation, a, b):
     return torch.stack([torch.stack([(row * column).sum() for column in b.T]) for row in a])
 
 
+def _einsum_loops_rows(equation, a, b):
+    inputs, out = equation.split("->")
+    left, right = inputs.split(",")
+    if (left, right, out) != ("ij", "jk", "ik"):
+        return torch.einsum(equation, a, b)
+    return torch.stack([row @ b for row in a])
+
+
 def _from_the_left(dims):
     return sum(dims[0] * dims[k] * dims[k + 1] for k in range(1, len(dims) - 1))
 
@@ -182,6 +208,8 @@ WRONG = {
         "contracts every shared letter": _einsum_contracts_shared,
         "forgets the order of the result": _einsum_forgets_order,
         "loops over numbers": _einsum_slow,
+        "loops over rows": _einsum_loops_rows,
+        "calls einsum": lambda equation, a, b: torch.einsum(equation, a, b),
     },
     "cheapest_chain": {"from the left": _from_the_left, "greedy, cheapest pair first": _greedy},
 }
