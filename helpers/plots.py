@@ -185,7 +185,7 @@ def _svg(fig: Figure) -> str:
 
 
 def _small(svg: str) -> str:
-    """The same picture in little more than half of the bytes: letters on a grid 16 times coarser, a hundredth of a point else.
+    """The same picture in about half of the bytes: letters on a coarser grid, all else to a hundredth of a point.
 
     Single quotes and no line breaks, which a notebook's JSON would escape.
     """

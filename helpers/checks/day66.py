@@ -43,8 +43,8 @@ def read_strings(fn):
         assert isinstance(got, list), f"return a list of str, got {type(got).__name__}"
         assert all(isinstance(text, str) for text in got), "return str: decode each element's bytes as UTF-8"
         assert len(got) == len(texts), (
-            f"{shown} holds {len(texts)} strings, you found {len(got)}: each one is a length (uint32, little-endian) and that many bytes; "
-            "an empty string is a length 0 with nothing after it"
+            f"{shown} holds {len(texts)} strings, you found {len(got)}: each one is a length (uint32, little-endian) "
+            "and that many bytes; an empty string is a length 0 with nothing after it"
         )
         assert got == texts, f"{shown} holds {texts!r:.60}, got {got!r:.60}: is each length a little-endian uint32?"
     return "six tensors, with empty strings, none at all, and characters of three bytes"
