@@ -31,6 +31,7 @@ def median_time(fn):
         ([9.0, 1.0, 1.0, 1.0, 1.0, 50.0], 1.0, "one lap of five took 50 s; a mean is drawn towards it"),
         ([9.0, 3.0, 1.0, 2.0, 8.0, 9.0], 3.0, "the laps were 3, 1, 2, 8, 9; sort them before you take the middle"),
         ([9.0, 4.0, 1.0, 3.0, 2.0], 2.5, "four laps 4, 1, 3, 2: for an even number the middle two are averaged"),
+        ([1.0, 9.0, 5.0, 7.0], 7.0, "the warm-up is the FIRST call, even when it is not the slowest; laps 9, 5, 7"),
         ([9.0, 7.0], 7.0, "a single lap is its own median"),
         ([9.0, 1.0, 1.0, 5.0, 5.0, 5.0], 5.0, "the least lap is what is possible, not what is usual"),
     ):
@@ -49,6 +50,7 @@ def rows_to_ridge(fn):
     assert got is not None, "4096 × 4096 in 2 bytes does reach a ridge of 100 FLOP per byte"
     assert got != 100, "100 counts the matrix only: reading the rows and writing the result move bytes too"
     assert got != 222, "222 forgets that each pair is a multiplication AND an addition, two FLOP"
+    assert got != 103, "103 leaves out the bytes of the rows you read, or those of the result you write; both move"
     assert isinstance(got, int) and not isinstance(got, bool), f"rows are whole: return an int, got {got!r}"
     never = fn(64, 64, 2, 100.0, 1.0)
     assert never is None, (
@@ -80,6 +82,7 @@ def sum_any_order(fn):
         ([1e16, 1.0, -1e16], "the 1 is lost when it meets 1e16: the rounding must come last"),
         ([1.0, 1e100, 1.0, -1e100], "the exact sum is 2; a running compensation forgets what 1e100 swallowed"),
         ([2.0**-1074, 1.0, -1.0], "the smallest float of all survives an exact sum"),
+        ([1.0, 2.0**-53, 2.0**-200], "1 + 2^-53 lies half way between two floats, and only the tiny third decides"),
     ]
     for _ in range(20):
         xs = [rng.gauss(0, 1) * 2.0 ** rng.randint(-60, 60) for _ in range(50)]
@@ -91,7 +94,7 @@ def sum_any_order(fn):
             assert isinstance(got, float | int), f"return a float, got {type(got).__name__}"
             assert got == want, f"expected {want!r}, got {got!r}: {words}"
             rng.shuffle(xs)
-    return "25 lists in four orders each, to the last bit"
+    return "26 lists in four orders each, to the last bit"
 
 
 def _mean(fn, repeats, clock):
@@ -109,6 +112,16 @@ def _cold(fn, repeats, clock):
         fn()
         laps.append(clock() - before)
     return sorted(laps)[repeats // 2]
+
+
+def _drops_the_slowest(fn, repeats, clock):
+    laps = []
+    for _ in range(repeats + 1):
+        before = clock()
+        fn()
+        laps.append(clock() - before)
+    laps = sorted(laps)[:-1]
+    return (laps[(repeats - 1) // 2] + laps[repeats // 2]) / 2
 
 
 def _laps(fn, repeats, clock):
@@ -136,6 +149,11 @@ def _matrix_only(k, n, s, peak, bandwidth):
     return math.ceil(peak / bandwidth * s / 2)
 
 
+def _writes_nothing(k, n, s, peak, bandwidth):
+    gain = 2 * n * bandwidth - peak * s
+    return None if gain <= 0 else max(1, math.ceil(peak * s * n / gain))
+
+
 def _rounds_down(k, n, s, peak, bandwidth):
     gain = 2 * k * n * bandwidth - peak * s * (k + n)
     return None if gain <= 0 else max(1, math.floor(peak * s * k * n / gain))
@@ -155,6 +173,15 @@ def _kahan(xs):
     return total
 
 
+def _largest_first(xs):
+    total = lost = 0.0
+    for x in sorted(xs, key=abs, reverse=True):
+        t = total + x
+        lost += (total - t) + x if abs(total) >= abs(x) else (x - t) + total
+        total = t
+    return total + lost
+
+
 WRONG = {
     "median_time": {
         "the mean of all calls": _mean,
@@ -162,10 +189,12 @@ WRONG = {
         "the least": lambda fn, repeats, clock: _laps(fn, repeats, clock)[0],
         "upper middle of an even number": lambda fn, repeats, clock: _laps(fn, repeats, clock)[repeats // 2],
         "another clock": _own_clock,
+        "leaves out the slowest, not the first": _drops_the_slowest,
     },
     "rows_to_ridge": {
         "counts the matrix only": _matrix_only,
         "rounds down": _rounds_down,
+        "the result is written for nothing": _writes_nothing,
         "always finds some": _always_some,
         "a multiplication and an addition count as one": _one_flop,
     },
@@ -173,6 +202,7 @@ WRONG = {
         "sorted first": lambda xs: float(sum(sorted(xs))),
         "smallest first": lambda xs: float(sum(sorted(xs, key=abs))),
         "Kahan's compensation": _kahan,
+        "largest first, with what is lost kept": _largest_first,
         "rounded to hide it": lambda xs: round(float(sum(xs)), 6),
     },
 }
