@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sphinx.util import logging
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # helpers of this repository, not an installed one
 
 import book_cells  # noqa: E402
@@ -33,6 +35,7 @@ from helpers.claims import MIME as CLAIM  # noqa: E402
 from helpers.exercises import MIME as EXERCISE  # noqa: E402
 from helpers.runner import catalog, outputs  # noqa: E402
 
+LOG = logging.getLogger(__name__)
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 LINK = re.compile(r"\[([^\]]+)\]\([^()\s]*?day(\d\d)_\w+\.ipynb(#[^()\s]*)?\)")
 
@@ -92,7 +95,7 @@ def dress(notebook: dict[str, Any], page: dict[str, Any], day: book_plan.Day, pl
             cells.append({**cell, "source": text})
             missing |= unfinished
             continue
-        if cell["cell_type"] != "code" or "injected-parameters" in cell["metadata"].get("tags", []):
+        if cell["cell_type"] != "code":
             continue
         shown: list[dict[str, Any]] = []
         figures: list[dict[str, Any]] = []
@@ -157,6 +160,8 @@ def _plain(out: dict[str, Any], figures: list[dict[str, Any]]) -> dict[str, Any]
         about = out.get("metadata", {})
         said = about.get("figure", {}) or about.get(image, {})
         wide, high = size(image, content)
+        if len(said.get("alt", "")) < 20:
+            LOG.warning("a figure has no words for those who do not see it: use plots.show(fig, alt=…)")
         width = int(said.get("width") or wide or 0)
         height = round(width * high / wide) if wide else 0
         figures.append({"alt": said.get("alt", ""), "photo": bool(said.get("photo")), "width": width, "height": height})

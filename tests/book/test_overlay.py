@@ -57,7 +57,12 @@ CELLS = [
         out=({"output_type": "stream", "name": "stdout", "text": "two\n"},),
     ),
     code("guess", "print(7)", "predict", out=({"output_type": "stream", "name": "stdout", "text": "zyzzyva\n"},)),
-    code("draw", "plots.show(fig)", "figure", out=(figure("a blue line"), figure("a photograph", photo=True))),
+    code(
+        "draw",
+        "plots.show(fig)",
+        "figure",
+        out=(figure("a blue line that rises"), figure("a photograph of a cat", photo=True)),
+    ),
     code("verify", "claim(1)", "claim", out=(claim("It holds <here>.", "holds"), claim("Too wide.", "fails", "9.9 %"))),
     code("verify-gpu", "claim(1)", "claim", out=(claim("On a GPU.", "not-run"),)),
     markdown("task", "## Exercises\n\n### 1 · Warm up: halve it\n\nWrite `halve`."),
@@ -150,7 +155,7 @@ def test_cells_fold_by_their_tags(small: Path) -> None:
 def test_figures_carry_words_size_and_stand_side_by_side(small: Path) -> None:
     images = re.findall(r"<img[^>]*>", page(small, 33))
     assert len(images) == 2
-    assert 'class="plot"' in images[0] and 'alt="a blue line"' in images[0]
+    assert 'class="plot"' in images[0] and 'alt="a blue line that rises"' in images[0]
     assert 'class="keep"' in images[1] and 'width="317" height="254" loading="lazy"' in images[1]
     assert 'class="figs panels' in page(small, 33)
 
