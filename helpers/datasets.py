@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["DataMissing", "cache_dir", "cache_files"]  # and the loaders, one a key
 
 CODE = (
-    "abc argparse ast base64 bisect calendar cmd code codecs configparser contextlib copy csv dataclasses datetime "
+    "abc argparse ast base64 bisect calendar cmd code codecs configparser contextlib copy csv dataclasses "
     "difflib dis enum fractions functools gettext glob gzip heapq inspect ipaddress linecache locale operator "
-    "pprint queue random shlex statistics string tarfile textwrap threading typing zipfile"
+    "pprint queue random shlex statistics string tarfile textwrap threading traceback typing zipfile"
 )
 
 

@@ -9,12 +9,13 @@ of your own. ``folder(name)`` is a directory in the hub's format, for every
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.sources import built, local
+from helpers.sources import DataMissing, built, local
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +99,24 @@ def folder(name: str) -> Path:
     if name == "minilm":
         return local("minilm")[0].parent
     raise ValueError(f"no model called {name!r}: there are 'smollm' and 'minilm'")
+
+
+def hub(repository: str, revision: str = "main") -> Path:
+    """Folder of a model from the Hugging Face hub, for readers with a network: what the book shows never ran on it.
+
+    Raises:
+        DataMissing: the hub cannot be reached, or has no such model.
+    """
+    from huggingface_hub import snapshot_download
+
+    kinds = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    offline = bool(os.environ.get("LLM90_OFFLINE"))
+    try:
+        folder = snapshot_download(repository, revision=revision, allow_patterns=kinds, local_files_only=offline)
+    except (OSError, ValueError) as err:
+        why = str(err).strip().splitlines()[0]
+        raise DataMissing(f"{repository} is not on this machine and the hub did not give it ({why})") from err
+    return Path(folder)
 
 
 def _weights(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

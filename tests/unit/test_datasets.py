@@ -373,6 +373,7 @@ def test_a_server_that_fails_gives_a_sentence_and_leaves_nothing(cache, registry
     with pytest.raises(DataMissing, match="pip install thing==1.0") as err:
         sources.local("thing")
     assert source.urls[0] in str(err.value)
+    assert (kind == "stall") == ("timed out" in str(err.value))
     assert not list(cache.rglob("*.whl")) and not leftovers(cache)
     registry.pages[path] = good  # the network is back
     assert sources.local("thing")[0].read_bytes() == b"right" * 1000

@@ -136,6 +136,15 @@ def test_a_missing_package_is_named(name, command, tmp_path, monkeypatch):
         zoo.folder(name)
 
 
+@pytest.mark.parametrize("offline", ["1", ""])
+def test_a_hub_out_of_reach_gives_a_sentence(tmp_path, offline):
+    code = "from helpers import zoo; zoo.hub('someone/some-model')"
+    env = {**os.environ, "LLM90_OFFLINE": offline, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 1
+    assert "DataMissing: someone/some-model is not on this machine and the hub did not give it" in done.stderr
+
+
 # ---- the conversion, on tensors small enough to check by hand
 
 
