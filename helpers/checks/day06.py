@@ -149,6 +149,14 @@ def checkpointed(fn):
             "and the outer one adds to that; rerun fn on fresh leaves"
         )
         assert np.allclose(t.grad, g, rtol=1e-10), f"the {name} input's slope is wrong"
+    x, w = Tensor(start[0]), Tensor(start[1])
+    out = fn(block, x, w)
+    backward(out, up)
+    backward(out, -3.0 * up)
+    assert np.allclose(x.grad, -2.0 * want[0]) and np.allclose(w.grad, -2.0 * want[1]), (
+        "two sweeps through one checkpoint, the second with another slope from above, give the wrong sum: what a rerun "
+        "found belongs to the slope it was asked with"
+    )
     x, c = Tensor(start[0]), Tensor(start[1], learns=False)
     backward(fn(block, x, c), up)
     assert np.allclose(x.grad, want[0]) and c.grad is None, "a constant input learns nothing, the other one as before"
@@ -242,6 +250,23 @@ def _starts_from_ones(fn, *inputs):
     return e.Tensor(fn(*constants).value, *((t, pull_for(i)) for i, t in enumerate(inputs)))
 
 
+def _keeps_the_first_answer(fn, *inputs):
+    e = _engine()
+    found = []
+
+    def pull_for(i):
+        def pull(up):
+            if not found:
+                found.extend(e.Tensor(t.value) for t in inputs)
+                e.backward(fn(*found), up)
+            return found[i].grad
+
+        return pull
+
+    constants = [e.Tensor(t.value, learns=False) for t in inputs]
+    return e.Tensor(fn(*constants).value, *((t, pull_for(i)) for i, t in enumerate(inputs)))
+
+
 def _reruns_on_the_inputs(fn, *inputs):
     e = _engine()
 
@@ -273,5 +298,6 @@ WRONG = {
         "keeps the graph": _keeps_the_graph,
         "inner sweep starts from ones": _starts_from_ones,
         "reruns on the inputs themselves": _reruns_on_the_inputs,
+        "keeps the first sweep's answer": _keeps_the_first_answer,
     },
 }
