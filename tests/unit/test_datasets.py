@@ -2,11 +2,11 @@
 
 import hashlib
 import http.server
-import importlib.util
 import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -67,13 +67,25 @@ def test_pins_of_install_commands_are_those_of_the_lock():
                 assert f"\n{word}\n" in lock.replace(" ;", "\n"), word
 
 
-def test_the_books_table_is_the_registrys():
-    spec = importlib.util.spec_from_file_location("data_table", ROOT / "scripts" / "data_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    page = (ROOT / "book" / "data_table.md").read_text("utf-8")
-    assert page == module.table(), "run: .venv/bin/python scripts/data_table.py"
-    assert all(f"| `{key}` |" in page for key in sources.sources())
+def test_the_books_table_is_made_from_the_registry():
+    assert "```{data-table}" in (ROOT / "book" / "data_and_licences.md").read_text("utf-8")
+    assert "helpers/sources/sources.toml" in (ROOT / "book" / "_ext" / "book_lists.py").read_text("utf-8")
+
+
+def test_each_source_names_the_days_that_use_it():
+    uses = {}
+    for path in (ROOT / "notebooks").rglob("day*.ipynb"):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        named = set(re.findall(r"\bdatasets\.(\w+)\(", code))
+        for call, name in re.findall(r"\bzoo\.(\w+?)(?:_weights)?\((?:\"(\w+)\")?", code):
+            named.add(name if call in ("tokenizer", "folder") else call)
+        uses[int(path.name[3:5])] = named & set(sources.sources())
+    for key, source in sources.sources().items():
+        used = {day for day, named in uses.items() if key in named}
+        assert used <= set(source.days), f"sources.toml: {key} is used on days {sorted(used)}, says {source.days}"
+        idle = set(source.days) & set(uses) - used
+        assert not idle, f"sources.toml: {key} is not used on days {sorted(idle)}"
 
 
 def test_nothing_loaded_is_committed():
