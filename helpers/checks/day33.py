@@ -33,14 +33,29 @@ def my_attention(fn):
     q, k = (200 * torch.randn(2, 3, 4, generator=g) for _ in range(2))
     got = fn(q, k, k, torch.ones(2, 3, 3, dtype=torch.bool))
     assert got.isfinite().all(), "scores of some thousands give NaN: exp overflows; subtract the largest score first"
+    _far_scores(fn, g)
     return "outputs and gradients, large scores, a query that sees nothing: " + _dead_row(fn, g)
+
+
+def _far_scores(fn, g):
+    """Whole-number scores of tens of thousands, so that rounding has no say; the forbidden ones are the largest."""
+    q, k = (torch.randint(-200, 201, (2, 5, 4), generator=g).float() for _ in range(2))
+    q[:, 0], k[:, 0], k[:, 1] = 100.0, -100.0, 100.0  # the first query may see −20,000 only, and must not see +20,000
+    mask = torch.ones(2, 5, 5, dtype=torch.bool).tril()
+    v = torch.randn(2, 5, 3, generator=g)
+    far = (fn(q, k, v, mask) - F.scaled_dot_product_attention(q, k, v, attn_mask=mask)).abs().max()
+    assert far < 1e-5, (  # NaN fails, too
+        f"scores of tens of thousands under a causal mask: the output is off by {far:.2g}. Which scores may a row's "
+        "largest be taken from, is a forbidden pair certain to lose against any allowed one, and is a score cut off?"
+    )
 
 
 def _compare(fn, q, k, v, mask, case):
     want = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     got = fn(q, k, v, mask)
     assert isinstance(got, torch.Tensor), f"return the output only, a tensor, got {type(got).__name__}"
-    assert got.shape == want.shape, f"{case}: the output has shape (…, n, dv) = {tuple(want.shape)}, got {tuple(got.shape)}"
+    shape = tuple(want.shape)
+    assert got.shape == want.shape, f"{case}: the output has shape (…, n, dv) = {shape}, got {tuple(got.shape)}"
     far = (got - want).abs().max().item()
     assert far < 1e-5, f"{case}: the output is off by {far:.2g}. {_diagnose(fn, q, k, v)}"
     up = torch.randn(want.shape, generator=torch.Generator().manual_seed(1))
@@ -108,7 +123,7 @@ def _embedder(fault, noise=1e-6):
             if fault == "padding":
                 total = total + 0.5 * short * vector("[PAD]")
             if fault == "faint padding":
-                total = total + 0.01 * short * vector("[PAD]")
+                total = total + 2e-4 * short * vector("[PAD]")
             if fault == "neighbour" and row > 0:
                 total = total + 0.1 * vector(texts[row - 1].split()[0])
             if fault == "truncated to the shortest":
@@ -127,9 +142,9 @@ def depends_on_company(fn):
     )
     hints = {
         "padding": "short texts are polluted by padding: compare a short text alone and beside a longer one",
-        "faint padding": "the fault moves the vectors by a hundredth only: your tolerance is too generous",
+        "faint padding": "the vectors move by a ten-thousandth only: compare number by number; a cosine hides it",
         "neighbour": "a vector depends on the text in the row before it: look at every row, in more than one order",
-        "truncated to the shortest": "long texts are cut when a short one is there: look at every text, not only short ones",
+        "truncated to the shortest": "long texts are cut when a short one is there: look at every text, long ones too",
     }
     for fault, hint in hints.items():
         assert fn(_embedder(fault)) is True, f"a broken service passed your test: {hint}"
@@ -163,13 +178,16 @@ def duplicate_head(fn):
         ids = torch.randint(6, (time,), generator=g)
         earlier = (ids[:, None] == ids[None, :]).tril(-1)
         attn = torch.rand(3, 4, time, time, generator=g).tril()
-        attn[layer, head] = 0.05 * attn[layer, head] + 3.0 * earlier
+        order = earlier.cumsum(-1)  # 1 at the first copy, largest at the latest
+        copies = earlier & (order == order[:, -1:]) if layer == 2 else earlier  # one looks at the latest copy only
+        attn[layer, head] = 0.05 * attn[layer, head] + 3.0 * copies
         free = [(a, b) for a in range(3) for b in range(4) if (a, b) != (layer, head)]
         attn[free[0]] += 60 * torch.eye(time)  # looks at itself
         attn[free[1]] += 60 * torch.eye(time).roll(1, 0).tril(-1)  # looks at the token before
         attn[free[2]] += 60 * earlier.roll(1, 1).tril()  # one place after the copy: an induction head
         attn[free[3]] += 60 * torch.eye(time).roll(time // 2, 0).tril(-1)  # a fixed distance back
         attn = attn / attn.sum(-1, keepdim=True)
+        attn[free[4]] = 0.6 * attn[free[4]] + 0.4 * (earlier & (order == 1))  # a little, on the first copy
         got = fn(attn, ids)
         assert isinstance(got, tuple) and len(got) == 2, "return a pair (layer, head)"
         got = tuple(int(x) for x in got)
@@ -178,10 +196,11 @@ def duplicate_head(fn):
             free[1]: "it looks at the token just before, whatever that is",
             free[2]: "it looks one place after the copy: an induction head",
             free[3]: "it looks a fixed distance back and ignores ids",
+            free[4]: "it puts less than half of its weight on copies, always the first: a token may have several",
         }
         why = habits.get(got, "its weights are random")
         assert got == (layer, head), f"among planted heads you chose {got}: {why}"
-    return "found three planted heads among four kinds of decoys"
+    return "found three planted heads among five kinds of decoys"
 
 
 def _scores(q, k):
@@ -196,6 +215,16 @@ def _nan_repaired(q, k, v, mask):
 def _naive_exp(q, k, v, mask):
     e = _scores(q, k).exp() * mask
     return e / e.sum(-1, keepdim=True).clamp_min(1e-30) @ v
+
+
+def _largest_of_all(q, k, v, mask):
+    s = _scores(q, k)
+    e = (s - s.amax(-1, keepdim=True)).exp() * mask
+    return e / e.sum(-1, keepdim=True).clamp_min(1e-30) @ v
+
+
+def _ten_thousand(q, k, v, mask):
+    return (_scores(q, k).masked_fill(~mask, -1e4).softmax(-1) * mask) @ v
 
 
 def _masked_after(q, k, v, mask):
@@ -234,6 +263,17 @@ def _loose(embed):
     return bool(((embed(texts) * torch.cat([embed([t]) for t in texts])).sum(-1) < 0.99).any())
 
 
+def _strict_cosine(embed):
+    texts = ["no", "where is my order", "one two three four five six"]
+    return bool((1 - (embed(texts) * torch.cat([embed([t]) for t in texts])).sum(-1) > 1e-5).any())
+
+
+def _first_copy_only(attn, ids):
+    earlier = (ids[:, None] == ids[None, :]).tril(-1)
+    score = (attn * (earlier & (earlier.cumsum(-1) == 1))).sum(-1)[..., earlier.any(-1)].mean(-1)
+    return divmod(int(score.argmax()), attn.shape[1])
+
+
 def _fixed_offset(attn, ids):
     t = torch.arange(len(ids) // 2, len(ids))
     score = attn[:, :, t, t - len(ids) // 2].mean(-1)
@@ -264,12 +304,15 @@ WRONG = {
         "exp without subtracting the largest": _naive_exp,
         "NaN repaired in the output only": _nan_repaired,
         "a large negative number for −∞": _large_negative,
+        "the row's largest score may be a forbidden one": _largest_of_all,
+        "a negative number that is not large enough": _ten_thousand,
     },
     "depends_on_company": {
         "texts of one length only": _same_length,
         "bit for bit": _exact,
         "looks at the short text only": _only_the_short,
         "cosine above 0.99 is good enough": _loose,
+        "cosine within 1e-5 of one": _strict_cosine,
     },
     "kept_bytes": {
         "one table of scores": lambda batch, heads, n, d: 4 * batch * heads * n * n,
@@ -281,5 +324,6 @@ WRONG = {
         "a fixed distance back": _fixed_offset,
         "counts the token itself": _with_itself,
         "one place after the copy": _one_after,
+        "the first copy only": _first_copy_only,
     },
 }
