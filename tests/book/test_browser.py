@@ -32,9 +32,10 @@ def test_a_page_opens_clean_and_fits(visit: Visit, path: str, width: int, dark: 
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_no_violation(visit: Visit, path: str, dark: bool) -> None:
-    page = visit(path, dark=dark)
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False)], ids=["light", "dark", "phone"])
+def test_axe_finds_no_violation(visit: Visit, path: str, width: int, dark: bool) -> None:
+    page = visit(path, width=width, dark=dark)
+    page.wait_for_timeout(400)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
     said = [f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])}×)" for one in found]

@@ -85,8 +85,10 @@
       setTimeout(() => button.setAttribute("aria-label", "Copy"), 2000);
     });
   }
+  all("article :is(pre, .figs, div.math, .pst-scrollable-table-container)").forEach((box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  });
   all("article pre").forEach((pre) => {
-    if (pre.scrollWidth > pre.clientWidth) pre.tabIndex = 0;
     const box = pre.closest(".cell_input") ?? pre.closest("div[class*=highlight-]");
     if (!box || pre.closest(".cell_output") || !navigator.clipboard) return;
     box.insertAdjacentHTML("beforeend", `<button class="copy" type="button" data-do="copy" aria-label="Copy">${icon}</button>`);
