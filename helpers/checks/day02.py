@@ -71,10 +71,14 @@ def einsum_fast(fn):
         hint = _hint(equation)
         assert torch.allclose(got, want, atol=1e-10), f"{equation}: right shape, wrong numbers; {hint}"
     for equation, axes in (("ij,jk->ik", 2), ("bij,bjk->bik", 3)):
-        small, large = (_tensor_calls(fn, equation, [n] * axes) for n in (3, 24))
+        (small, _), (large, most) = (_tensor_calls(fn, equation, [n] * axes) for n in (3, 24))
         assert large <= small + 4, (
             f"{equation} took {small} tensor operations at size 3 and {large} at size 24: a Python loop over numbers; "
             "one batched product does them all"
+        )
+        assert most <= 4 * 24**axes, (
+            f"{equation} made a tensor of {most:,} numbers from operands of {24**axes:,}: every product is written out "
+            "before the sum; a batched product (@) adds as it goes"
         )
     with (
         mock.patch.object(torch, "einsum") as banned,
@@ -100,16 +104,18 @@ def _tensor_calls(fn, equation, shape):
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Count(TorchDispatchMode):
-        calls = 0
+        calls = most = 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             self.calls += 1
-            return func(*args, **(kwargs or {}))
+            out = func(*args, **(kwargs or {}))
+            self.most = max(self.most, out.numel() if isinstance(out, torch.Tensor) else 0)
+            return out
 
     a = torch.ones(shape)
     with Count() as count:
         fn(equation, a, a)
-    return count.calls
+    return count.calls, count.most
 
 
 def cheapest_chain(fn):
@@ -177,6 +183,20 @@ def _einsum_slow(equation, a, b):
     return torch.stack([torch.stack([(row * column).sum() for column in b.T]) for row in a])
 
 
+def _einsum_writes_all(equation, a, b):
+    inputs, out = equation.split("->")
+    left, right = inputs.split(",")
+    letters = sorted({*left, *right})
+    wide = [
+        x.permute([s.index(c) for c in letters if c in s])[tuple(slice(None) if c in s else None for c in letters)]
+        for x, s in ((a, left), (b, right))
+    ]
+    product, kept = wide[0] * wide[1], [c for c in letters if c in out]
+    gone = [i for i, c in enumerate(letters) if c not in out]
+    product = product.sum(gone) if gone else product
+    return product.permute([kept.index(c) for c in out])
+
+
 def _einsum_loops_rows(equation, a, b):
     inputs, out = equation.split("->")
     left, right = inputs.split(",")
@@ -209,6 +229,7 @@ WRONG = {
         "forgets the order of the result": _einsum_forgets_order,
         "loops over numbers": _einsum_slow,
         "loops over rows": _einsum_loops_rows,
+        "writes out every product": _einsum_writes_all,
         "calls einsum": lambda equation, a, b: torch.einsum(equation, a, b),
     },
     "cheapest_chain": {"from the left": _from_the_left, "greedy, cheapest pair first": _greedy},
