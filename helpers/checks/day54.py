@@ -158,7 +158,9 @@ def sharded_step(fn):
                 f"with {world} ranks and shapes {shapes} the new pieces differ from one process by "
                 f"{(move - right).abs().max():.1e}; look at the order of the parameters and at the padding"
             )
-        assert world == 1 or all(calls.count("gather") <= 1 for calls in w.calls), "one gather is enough for one step"
+        for word in ("gather", "reduce_scatter") if world > 1 else ():
+            most = max(calls.count(word) for calls in w.calls)
+            assert most <= 1, f"one {word} is enough for one step, yours makes {most}: every call costs a trip"
     return "one to four ranks equal one process, with and without padding"
 
 
@@ -195,6 +197,7 @@ def clip_shards(fn):
         grads[-1][1].zero_()  # a rank whose piece is padding
         before = [[t.clone() for t in own] for own in grads]
         total = torch.cat([t for own in before for t in own]).norm()
+        held = [list(own) for own in grads]  # the tensors themselves: a list may be given others
         w = _World(world)
         got = w.run(
             lambda rank, w=w, grads=grads, max_norm=max_norm: fn(grads[rank], max_norm, partial(w.all_reduce, rank))
@@ -212,9 +215,9 @@ def clip_shards(fn):
                 said = f"{world} ranks: the whole gradient has norm {total:.4f}, you say {value:.4f}"
                 raise AssertionError(said + why)
             scale = min(1.0, max_norm / float(total))
-            for now, old in zip(grads[rank], before[rank], strict=True):
+            for now, old in zip(held[rank], before[rank], strict=True):
                 assert torch.allclose(now, old * scale, rtol=1e-3), (
-                    f"{world} ranks, max_norm {max_norm}: each piece should be scaled in place by {scale:.4f}"
+                    f"{world} ranks, max_norm {max_norm}: scale each tensor (not the list) in place by {scale:.4f}"
                     + (", that is left alone, since the norm is small enough" if scale == 1 else "")
                 )
     return "one to four ranks, and a gradient that needs no clipping"
@@ -296,6 +299,13 @@ def _sum_of_norms(grads, max_norm, all_reduce):
     return norm
 
 
+def _new_tensors(grads, max_norm, all_reduce):
+    norm = all_reduce(torch.cat(grads).square().sum()).sqrt()
+    for i, g in enumerate(grads):
+        grads[i] = g * min(1.0, max_norm / float(norm))
+    return norm
+
+
 def _always_scale(grads, max_norm, all_reduce):
     norm = all_reduce(torch.cat(grads).square().sum()).sqrt()
     for g in grads:
@@ -323,5 +333,6 @@ WRONG = {
         "norm of the local shards": _local_norm,
         "sum of the ranks' norms": _sum_of_norms,
         "scales small gradients up": _always_scale,
+        "new tensors in the list": _new_tensors,
     },
 }
