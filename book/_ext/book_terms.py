@@ -24,7 +24,7 @@ def source(srcdir: Path) -> Path:
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """The terms in alphabetical order, each with ``term``, ``zh``, ``says``, perhaps ``also`` and ``day``."""
+    """The terms in alphabetical order, each with ``term``, ``zh``, ``says``, perhaps ``also``, ``day``, ``common``."""
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -100,6 +100,8 @@ class LinkTerms(SphinxTransform):
             one = known.get(strong.astext().strip().casefold())
             if one is None or one["term"] in seen or isinstance(strong.parent, nodes.reference):
                 continue
+            if one.get("common") and not _with_chinese(strong):
+                continue
             seen.add(one["term"])
             link = pending_xref(
                 "", refdomain="std", reftype="term", reftarget=one["term"], refdoc=self.env.docname, refwarn=True
@@ -109,6 +111,12 @@ class LinkTerms(SphinxTransform):
             strong += link
         if seen:
             self.env.note_dependency(str(path))
+
+
+def _with_chinese(strong: nodes.strong) -> bool:
+    """Whether ``(中文)`` follows: the author means the term, not the everyday word."""
+    after = strong.next_node(descend=False, siblings=True)
+    return after is not None and bool(re.match(r"\s*[(（][^()（）]*[\u4e00-\u9fff]", after.astext()))
 
 
 def setup(app: Any) -> None:

@@ -50,7 +50,10 @@ CELLS = [
     markdown("title", "# Day 33 · Self-attention\n\nYou can do this.\n\nBuilds on [day 32](day32_embeddings.ipynb)."),
     code("params", 'profile = "auto"\nseed = 0', "parameters"),
     code("injected", 'profile = "cpu"', "injected-parameters"),
-    markdown("build", "## Build · a thing\n\n**Attention** (注意力) is **attention**; not **nonsense**."),
+    markdown(
+        "build",
+        "## Build · a thing\n\n**Attention** (注意力) is **attention**; a **ring** is no **unit** (单元), not **nonsense**.",
+    ),
     code(
         "slow",
         "print(1 + 1)",
@@ -170,6 +173,10 @@ def test_an_exercise_joins_prompt_stub_verdict_and_solution(small: Path) -> None
 def test_only_the_first_bold_use_of_a_term_is_linked(small: Path) -> None:
     assert page(small, 33).count('href="../../book/glossary.html#term-attention"') == 1
     assert "#term-nonsense" not in page(small, 33)
+
+
+def test_an_everyday_word_is_linked_only_with_its_chinese(small: Path) -> None:
+    assert "#term-ring" not in page(small, 33) and "#term-unit" in page(small, 33)
 
 
 def test_what_papermill_left_is_not_on_the_page(small: Path) -> None:

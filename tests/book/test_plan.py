@@ -49,7 +49,7 @@ def test_every_term_is_defined_once_with_its_chinese_word() -> None:
     spellings = [word.casefold() for one in terms for word in (one["term"], *one.get("also", ()))]
     assert len(spellings) == len(set(spellings))
     for one in terms:
-        assert set(one) <= {"term", "zh", "also", "day", "says"}, one["term"]
+        assert set(one) <= {"term", "zh", "also", "day", "says", "common"}, one["term"]
         assert re.search(r"[\u4e00-\u9fff]", one["zh"]) or one["term"] == "Triton", one["term"]
         assert one["says"].endswith(".") and 30 <= len(one["says"]) <= 300, one["term"]
         assert 1 <= one.get("day", 1) <= 90, one["term"]
