@@ -52,7 +52,7 @@ CELLS = [
     code("injected", 'profile = "cpu"', "injected-parameters"),
     markdown(
         "build",
-        "## Build · a thing\n\n**Attention** (注意力) is **attention**; a **ring** is no **unit** (单元), not **nonsense**.",
+        "## Build · a thing\n\n**Attention** (注意力) is **attention**; **ring**, **unit** (单元), **nonsense**.",
     ),
     code(
         "slow",
