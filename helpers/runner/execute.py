@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ class Job:
     timeout: float = 600
     expected: float = 60
     gpu: bool = False
-    mark: str = ""
+    mark: str = "none"
 
     @property
     def seed(self) -> int:
@@ -165,9 +165,7 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
         paths = str(folder / "source.ipynb"), str(folder / "executed.ipynb")
         papermill.execute_notebook(*paths, parameters=job.given, **where, **quiet)
     except (PapermillExecutionError, DeadKernelError) as err:
-        if held.get("struck"):
-            return f"{_last(held['nb'])} still ran after {job.timeout:.0f} s and was ended: a loop without an end?"
-        if isinstance(err, DeadKernelError):
+        if isinstance(err, DeadKernelError) and "struck" not in held:
             code = held["kernel"].wait(timeout=5)
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             said = (folder / "kernel.log").read_text(errors="replace").strip().splitlines()[-4:]
@@ -176,6 +174,8 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
     finally:
         for clock in clocks:
             clock.cancel()
+    if "struck" in held:
+        return f"{_last(held['nb'])} still ran after {job.timeout:.0f} s and was ended: a loop without an end?"
     return ""
 
 
@@ -221,12 +221,12 @@ def _raised(notebook: outputs.Notebook) -> str:
 
 
 def reap(mark: str, family: bool = True) -> None:
-    """Kill every process that carries ``mark``, and with ``family`` every descendant of this process."""
+    """Kill all processes whose mark begins so, and with ``family`` all descendants of this process."""
     import psutil
 
     def marked(process: Any) -> bool:
         with suppress(psutil.Error, OSError):
-            return bool(mark) and process.environ().get(MARK) == mark
+            return bool(mark) and str(process.environ().get(MARK)).startswith(mark)
         return False
 
     for _ in range(10):  # a dying process may still have forked
@@ -255,9 +255,14 @@ def local_pool(jobs: int) -> Iterator[Submit]:
         idle.put(every[-1])
 
     def submit(job: Job) -> Future[Result]:
-        worker = idle.get()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until it has its own session
-        future = worker.submit(work, job)
+        while True:
+            worker = idle.get()
+            try:
+                future = worker.submit(work, job)
+                break
+            except BrokenExecutor:  # killed while it was idle
+                hire()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
         def done(_: Future[Result]) -> None:
@@ -282,11 +287,12 @@ def local_pool(jobs: int) -> Iterator[Submit]:
 
 def _tie(lifeline: Any) -> None:
     """Tie a worker to its runner: own session, and the end of everything below it when the pipe ends."""
+    runner = os.getppid()
 
     def follow() -> None:
         with suppress(EOFError, OSError):
             lifeline.recv()
-        reap("")
+        reap(f"{runner}-")
         os._exit(1)
 
     os.setsid()  # Ctrl-C reaches the runner alone, and it decides

@@ -1,8 +1,11 @@
 """The runner's decisions, with a pool that runs nothing; what needs a kernel is in test_faults and test_run."""
 
+import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from helpers.runner import execute, outputs
@@ -112,3 +115,33 @@ def test_keep_stores_whole_copies_and_sets_partial_ones_apart(tree):
     execute.keep(job, Result({"cells": []}))
     assert outputs.copy_path(tree.root, lesson, outputs.BUILD).read_bytes() != earlier
     assert not outputs.copy_path(tree.root, lesson, outputs.FAILED).exists(), "a good run clears the partial copy"
+
+
+def test_reap_kills_by_mark_and_nothing_else():
+    others = {"a": "17-1-1-0", "b": "17-2-2-0", "c": "170-1-1-0", "d": ""}
+    found = {}
+    for name, mark in others.items():
+        env = {**os.environ, **({execute.MARK: mark} if mark else {})}
+        found[name] = subprocess.Popen(["sleep", "100"], env=env, start_new_session=True)
+    try:
+        execute.reap("", family=False)
+        assert [one.poll() for one in found.values()] == [None] * 4, "no mark, no victim"
+        execute.reap("17-1-1-0", family=False)
+        assert found["a"].poll() is not None and found["b"].poll() is None
+        execute.reap("17-", family=False)
+        assert found["b"].poll() is not None and found["c"].poll() is None and found["d"].poll() is None
+    finally:
+        for one in found.values():
+            one.kill()
+            one.wait()
+
+
+def test_a_worker_killed_while_idle_is_replaced(tree):
+    job = Job(tree.add(1), str(tree.root), mark=f"{os.getpid()}-idle")
+    with execute.local_pool(1) as submit:
+        assert not submit(job).result(60).error
+        for child in psutil.Process().children():
+            if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+        time.sleep(1)
+        assert not submit(job).result(60).error
