@@ -31,10 +31,10 @@ Selection = Annotated[list[str] | None, typer.Argument(help="33, 27-30, phase2, 
 
 
 def main() -> None:
-    """Run one command; an error of the runner is one sentence and exit code 2."""
+    """Run one command; what the runner or the system refuses is one sentence and exit code 2."""
     try:
         app()
-    except RunnerError as err:
+    except (RunnerError, OSError) as err:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"error: {err}", "red"))
         sys.exit(2)
 

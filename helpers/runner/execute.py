@@ -102,7 +102,7 @@ def _lesson(job: Job, root: Path, folder: Path) -> Result:
     (folder / "source.ipynb").write_text(json.dumps(source), encoding="utf-8")
     made = {"commit": outputs.commit(root, job.lesson), "requirements": outputs.requirements_hash(root)}
     made |= {"helpers": outputs.helpers_hash(root, source, job.lesson.day)}  # as they are now, whoever edits meanwhile
-    held: dict[str, Any] = {"nb": {"cells": []}, "facts": json.loads(facts())}
+    held: dict[str, Any] = {"nb": {"cells": []}, "facts": facts()}
     error = _execute(job, root, folder, held)
     raw = json.loads(json.dumps(held["nb"]))
     for cell in raw["cells"]:
@@ -138,7 +138,7 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
             message = self.kc.execute("", silent=True, user_expressions={"facts": FACTS})
             reply = self.wait_for_reply(message)["content"].get("user_expressions", {}).get("facts", {})
             if "data" in reply:
-                held["facts"] = json.loads(ast.literal_eval(reply["data"]["text/plain"]))
+                held["facts"] = ast.literal_eval(reply["data"]["text/plain"])
 
     class Engine(NBClientEngine):  # type: ignore[misc]
         @classmethod
@@ -179,8 +179,8 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
     return ""
 
 
-def facts() -> str:
-    """Called in the kernel after the last cell: what it really ran on, as JSON."""
+def facts() -> dict[str, str]:
+    """Called in the kernel after the last cell: what it really ran on."""
     from helpers.lesson import current
 
     found = {"device": "CPU", "torch": "", "driver": "", "python": platform.python_version()}
@@ -188,7 +188,7 @@ def facts() -> str:
         from helpers import repro
 
         found |= {name: value for name, value in repro.environment().items() if name in found}
-    return json.dumps({**found, "profile": current.profile})
+    return {**found, "profile": current.profile}
 
 
 def _environment(job: Job, root: Path, folder: Path) -> dict[str, str]:
@@ -224,13 +224,9 @@ def reap(mark: str, family: bool = True) -> None:
     """Kill all processes whose mark begins so, and with ``family`` all descendants of this process."""
     import psutil
 
-    def marked(process: Any) -> bool:
-        with suppress(psutil.Error, OSError):
-            return bool(mark) and str(process.environ().get(MARK)).startswith(mark)
-        return False
-
     for _ in range(10):  # a dying process may still have forked
-        found = {p for p in psutil.process_iter() if marked(p)}
+        known = psutil.process_iter(["environ"]) if mark else ()
+        found = {p for p in known if str((p.info["environ"] or {}).get(MARK)).startswith(mark)}
         found |= set(psutil.Process().children(recursive=True)) if family else set()
         for process in found:
             with suppress(psutil.Error):
@@ -446,14 +442,9 @@ def lock(root: Path, lessons: Sequence[Lesson]) -> Iterator[list[int]]:
     Raises:
         CatalogError: another run holds one of them.
     """
-    path, width, left, mine = root / "_build" / "run.lock", 16, [], []
-    try:
-        path.parent.mkdir(exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
-    except OSError as err:
-        raise CatalogError(
-            f"{path} cannot be written ({err.strerror}): a run needs space and write access there"
-        ) from err
+    width, left, mine = 16, [], []
+    (root / "_build").mkdir(exist_ok=True)
+    file = os.open(root / "_build" / "run.lock", os.O_RDWR | os.O_CREAT)
     try:
         for one in lessons:
             note = os.pread(file, width, width * one.day).strip(b"\0 ").decode(errors="replace")

@@ -17,6 +17,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,16 +56,13 @@ def code_cells(notebook: Notebook) -> list[dict[str, Any]]:
 
 
 def parameters(notebook: Notebook) -> dict[str, Any]:
-    """Names and defaults of the cell tagged ``parameters`` (literals only)."""
+    """Names and defaults of the cell tagged ``parameters`` (literals of one line)."""
     found: dict[str, Any] = {}
     for cell in code_cells(notebook):
         if "parameters" in cell.get("metadata", {}).get("tags", []):
-            for line in ast.parse(text(cell)).body:
-                if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-                    try:
-                        found[line.targets[0].id] = ast.literal_eval(line.value)
-                    except ValueError:
-                        continue  # not a literal; its source counts in the key anyway
+            for name, value in re.findall(r"^(\w+) *= *(.+)", text(cell), flags=re.M):
+                with suppress(ValueError, SyntaxError):  # what is no literal counts in the key by its source
+                    found[name] = ast.literal_eval(value)
     return found
 
 
@@ -85,9 +83,8 @@ def helpers_hash(root: Path, notebook: Notebook, day: int) -> str:
     """Hash of the helper files that a lesson can reach: the package, its checks, the taught modules it names."""
     package = root / "helpers"
     files = {p for p in package.rglob("*.py") if p.parent.name not in ("taught", "checks", "runner")}
+    files.add(package / "checks" / f"day{day:02d}.py")
     todo = [text(cell) for cell in code_cells(notebook)]
-    checks = package / "checks" / f"day{day:02d}.py"
-    files |= {checks} if checks.exists() else set()
     while todo:
         code = todo.pop()
         for name in set(re.findall(r"\bday\d\d\b", code)) if "taught" in code else ():
@@ -100,12 +97,12 @@ def helpers_hash(root: Path, notebook: Notebook, day: int) -> str:
 
 def requirements_hash(root: Path) -> str:
     """Hash of the lock."""
-    return _digest(root, [path for path in [root / "requirements.txt"] if path.exists()])
+    return _digest(root, [root / "requirements.txt"])
 
 
 def _digest(root: Path, files: Iterable[Path]) -> str:
     total = hashlib.sha256()
-    for path in sorted(files):
+    for path in sorted(filter(Path.exists, files)):
         total.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return total.hexdigest()[:16]
 
@@ -117,9 +114,8 @@ def commit(root: Path, lesson: Lesson) -> str:
         return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        dirty = ask(
-            "--no-optional-locks", "status", "--porcelain", "--", str(lesson.path), "helpers", "requirements.txt"
-        )
+        paths = str(lesson.path), "helpers", "requirements.txt"
+        dirty = ask("--no-optional-locks", "status", "--porcelain", "--", *paths)
         return ask("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("LLM90_COMMIT", "")  # a kit has no history, only this

@@ -46,6 +46,11 @@ def test_key_does_not_see_how_json_splits_lines_or_what_papermill_injects(source
     assert outputs.key(with_it, {}) == outputs.key(source, {})
 
 
+def test_parameters_are_the_literals_of_their_cell(source):
+    cell = 'profile = "auto"   # "cpu", "gpu"\nseed = 0\nname = open("x")\nbroken = = 1\n\nsteps=[1, 2]'
+    assert outputs.parameters(changed(source, 1, cell)) == {"profile": "auto", "seed": 0, "steps": [1, 2]}
+
+
 def test_states(tree):
     lesson = tree.add(1, "x = 1")
     assert outputs.state(tree.root, lesson) == "missing"
