@@ -161,7 +161,13 @@ def _execute(job: Job, root: Path, folder: Path, held: dict[str, Any]) -> str:
     papermill_engines.register("llm90", Engine)
     try:
         quiet = {"progress_bar": False, "autosave_cell_every": 0, "request_save_on_cell_execute": False}
-        where = {"engine_name": "llm90", "kernel_name": "python3", "cwd": str(root), "start_timeout": 120}
+        where = {
+            "engine_name": "llm90",
+            "kernel_name": "python3",
+            "language": "python",
+            "cwd": str(root),
+            "start_timeout": 120,
+        }
         paths = str(folder / "source.ipynb"), str(folder / "executed.ipynb")
         papermill.execute_notebook(*paths, parameters=job.given, **where, **quiet)
     except (PapermillExecutionError, DeadKernelError) as err:
