@@ -19,6 +19,13 @@ def back_substitution(fn):
     garbage = np.array([[2.0, 1.0, 0.0], [9.0, 4.0, 1.0], [9.0, 9.0, 5.0]])
     got = fn(garbage, np.array([3.0, 5.0, 5.0]))
     assert np.allclose(got, [1, 1, 1]), "entries below the diagonal must not be read: LU stores its multipliers there"
+    try:
+        got = fn(np.array([[1e-20, 1.0], [0.0, 1.0]]), np.array([2.0, 1.0]))
+    except ValueError:
+        raise AssertionError("1e-20 on the diagonal is small, not zero: only a zero makes it singular") from None
+    assert np.allclose(got, [1e20, 1]), "1e-20 on the diagonal is small, not zero: divide by it"
+    got = fn(np.array([[2, 1], [0, 4]]), np.array([3, 2]))
+    assert np.allclose(got, [1.25, 0.5]), "whole numbers in, [1.25, 0.5] out: is the solution kept in b's integer type?"
     for spot in range(3):
         up = np.eye(3)
         up[spot, spot] = 0
@@ -27,7 +34,7 @@ def back_substitution(fn):
         except ValueError:
             continue
         raise AssertionError(f"a zero in place {spot} of the diagonal must raise ValueError; yours returned {got}")
-    return "vectors, blocks of columns, garbage below, zeros on the diagonal"
+    return "vectors, blocks of columns, whole numbers, garbage below, tiny and zero diagonals"
 
 
 def reflector(fn):
@@ -68,6 +75,10 @@ def solve_complete(fn):
                 )
     tiny = np.array([[1e-20, 1.0], [1.0, 1.0]])
     assert np.allclose(fn(tiny, np.array([1.0, 2.0])), [1, 1]), "the system of the opening still gives x = 0"
+    signs = np.array([[1e-20, -1.0], [-1.0, -1.0]])
+    assert np.allclose(fn(signs, np.array([-1.0, -2.0])), [1, 1]), (
+        "largest means largest in size: -1 is larger than 1e-20"
+    )
     n = 60
     a = np.eye(n) - np.tril(np.ones((n, n)), -1)
     a[:, -1] = 1
@@ -98,6 +109,9 @@ def refine(fn):
         )
         plain = np.asarray(fn(a, a @ x, rough, 0))
         assert np.allclose(plain, rough(a @ x)), "with 0 steps the rough solution itself is the answer"
+        once, start = np.asarray(fn(a, a @ x, rough, 1)), rough(a @ x).astype(np.float64)
+        step = rough(a @ x - a @ start)
+        assert np.linalg.norm(once - start - step) <= 1e-3 * np.linalg.norm(step), "steps counts corrections: 1 is one"
     return "three systems to the accuracy of float64"
 
 
@@ -121,6 +135,21 @@ def _from_the_top(up, b):
     return x
 
 
+def _keeps_integers(up, b):
+    if (np.diag(up) == 0).any():
+        raise ValueError
+    x = np.array(b)
+    for i in reversed(range(len(x))):
+        x[i] = (x[i] - up[i, i + 1 :] @ x[i + 1 :]) / up[i, i]
+    return x
+
+
+def _tiny_is_zero(up, b):
+    if (np.abs(np.diag(up)) < 1e-12).any():
+        raise ValueError
+    return _unchecked_back(up, b)
+
+
 def _mirror(x, sign):
     v = np.array(x, dtype=float)
     v[0] += sign(v) * np.linalg.norm(v)
@@ -136,11 +165,11 @@ def _sign_of_zero(x):
     return _mirror(x, lambda v: np.sign(v[0]))
 
 
-def _eliminate(a, b, complete, rename):
+def _eliminate(a, b, complete, rename, size=np.abs):
     a, b = np.array(a, dtype=float), np.array(b, dtype=float)
     n, names = len(b), np.arange(len(b))
     for k in range(n):
-        block = np.abs(a[k:, k:] if complete else a[k:, k : k + 1])
+        block = size(a[k:, k:] if complete else a[k:, k : k + 1])
         i, j = np.unravel_index(block.argmax(), block.shape)
         a[[k, k + i]], b[[k, k + i]] = a[[k + i, k]], b[[k + i, k]]
         a[:, [k, k + j]] = a[:, [k + j, k]]
@@ -160,6 +189,10 @@ def _partial(a, b):
 
 def _never_renames(a, b):
     return _eliminate(a, b, complete=True, rename=False)
+
+
+def _largest_with_sign(a, b):
+    return _eliminate(a, b, complete=True, rename=True, size=np.array)
 
 
 def _residual_in_float32(a, b, rough, steps):
@@ -184,17 +217,31 @@ def _replaces(a, b, rough, steps):
     return x
 
 
+def _one_step_short(a, b, rough, steps):
+    x = np.array(rough(b), dtype=np.float64)
+    for _ in range(steps - 1):
+        x = x + rough(b - a @ x)
+    return x
+
+
 WRONG = {
     "back_substitution": {
         "divides by zero": _unchecked_back,
         "reads below the diagonal": _reads_garbage,
         "from the top": _from_the_top,
+        "keeps the integers of b": _keeps_integers,
+        "takes a tiny diagonal for zero": _tiny_is_zero,
     },
     "reflector": {"the mirror that cancels": _other_mirror, "sign of zero is zero": _sign_of_zero},
-    "solve_complete": {"rows only": _partial, "forgets to rename": _never_renames},
+    "solve_complete": {
+        "rows only": _partial,
+        "forgets to rename": _never_renames,
+        "largest with its sign": _largest_with_sign,
+    },
     "refine": {
         "residual in float32": _residual_in_float32,
         "sum in float32": _sum_in_float32,
         "replaces instead of adding": _replaces,
+        "one step short": _one_step_short,
     },
 }
