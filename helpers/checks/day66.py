@@ -1,4 +1,4 @@
-"""Checks of day 66: strings on the wire, the rule of version folders, a response with mixed tensors, a safe copy."""
+"""Checks of day 66: strings on the wire, version folders, a response with mixed tensors, a probe, a safe copy."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import struct
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def read_strings(fn):
         [],
         ["Where is my order?", "订单在哪里?", "déjà vu"],
         ["a" * 300, "b"],
+        ["a" * 70_000, "b"],
     ]
     for texts in cases:
         raw = _pack(texts)
@@ -47,7 +49,7 @@ def read_strings(fn):
             "and that many bytes; an empty string is a length 0 with nothing after it"
         )
         assert got == texts, f"{shown} holds {texts!r:.60}, got {got!r:.60}: is each length a little-endian uint32?"
-    return "six tensors, with empty strings, none at all, and characters of three bytes"
+    return "seven tensors, with empty strings, none at all, a long one, and characters of three bytes"
 
 
 def _reads_characters(raw):
@@ -63,6 +65,15 @@ def _reads_big_endian(raw):
     at, out = 0, []
     while at < len(raw):
         (n,) = struct.unpack_from(">I", raw, at)
+        out.append(raw[at + 4 : at + 4 + n].decode())
+        at += 4 + n
+    return out
+
+
+def _reads_two_bytes(raw):
+    at, out = 0, []
+    while at < len(raw):
+        (n,) = struct.unpack_from("<H", raw, at)
         out.append(raw[at + 4 : at + 4 + n].decode())
         at += 4 + n
     return out
@@ -95,6 +106,7 @@ def served(fn):
         (["0"], 1, [0], "just 0 is a version"),
         (["1", "0.5", "007"], 3, [1], "names that begin with 0 and go on are passed over"),
         (["1", "v2", "old-9", ".tmp-3"], 3, [1], "a name that begins with another character is no version"),
+        (["1", "2b"], 1, [2], "digits at the start count, whatever follows them"),
         (["x"], 1, [], "no version at all is an empty list"),
     ]
     for folders, latest, want, why in cases:
@@ -121,6 +133,11 @@ def _served_strings(folders, latest):
 
 def _served_only_whole_numbers(folders, latest):
     return sorted(int(name) for name in folders if name.isdigit() and (name == "0" or name[0] != "0"))[-latest:]
+
+
+def _served_before_punctuation(folders, latest):
+    heads = {re.split(r"[^0-9A-Za-z]", name)[0] for name in folders}
+    return sorted(int(head) for head in heads if head == "0" or re.fullmatch(r"[1-9][0-9]*", head))[-latest:]
 
 
 def _served_any_digits(folders, latest):
@@ -223,6 +240,79 @@ def _unpack(body, length, start=None, types=TYPES, move=True, mixed=True, shape=
     return out
 
 
+def probe(fn):
+    dead, slow = ConnectionRefusedError("refused"), TimeoutError("no answer in time")
+    cases = [
+        ([200, 200, 200], 3, True, 1, "the first answer is good: ask no more"),
+        ([500, 503, 200], 3, True, 3, "the third of three attempts gets 200"),
+        ([slow, 200], 3, True, 2, "a timeout is one failed attempt, not the end"),
+        ([dead, slow, 500], 3, False, 3, "nobody ever answers 200"),
+        ([400, 404], 2, False, 2, "a refusal is an answer, but not a good one: only 200 counts"),
+        ([204, 302], 2, False, 2, "only 200 counts"),
+        ([500, 200], 1, False, 1, "one attempt is allowed, and it fails"),
+    ]
+    for outcomes, tries, want, asks, why in cases:
+        seen = []
+
+        def ask(outcomes=outcomes, seen=seen, tries=tries):
+            assert len(seen) < len(outcomes), f"outcomes {outcomes}: you asked more often than {tries} times"
+            seen.append(outcomes[len(seen)])
+            if isinstance(seen[-1], Exception):
+                raise seen[-1]
+            return seen[-1]
+
+        shown = [x if isinstance(x, int) else type(x).__name__ for x in outcomes]
+        try:
+            got = fn(ask, tries)
+        except OSError as err:
+            raise AssertionError(f"outcomes {shown}: {type(err).__name__} came out; {why}") from None
+        assert got is want, f"outcomes {shown}, {tries} tries: expected {want}, got {got!r}; {why}"
+        assert len(seen) == asks, f"outcomes {shown}, {tries} tries: asked {len(seen)} times, expected {asks}; {why}"
+
+    def broken():
+        raise KeyError("a bug in ask")
+
+    try:
+        fn(broken, 2)
+    except KeyError:
+        pass
+    else:
+        raise AssertionError("ask had a bug (KeyError) and you took it for a dead server: catch OSError only")
+    return f"{len(cases)} scripts of statuses, refusals and timeouts, and a bug in ask"
+
+
+def _probe_once(ask, tries):
+    return ask() == 200
+
+
+def _probe_no_timeout(ask, tries):
+    return any(ask() == 200 for _ in range(tries))
+
+
+def _probe_below_500(ask, tries):
+    for _ in range(tries):
+        with suppress(OSError):
+            if ask() < 500:
+                return True
+    return False
+
+
+def _probe_catches_all(ask, tries):
+    for _ in range(tries):
+        with suppress(Exception):
+            if ask() == 200:
+                return True
+    return False
+
+
+def _probe_asks_on(ask, tries):
+    good = 0
+    for _ in range(tries):
+        with suppress(OSError, AssertionError):
+            good += ask() == 200
+    return good > 0
+
+
 def publish(fn):
     with tempfile.TemporaryDirectory() as top:
         model = Path(top) / "encoder"
@@ -232,7 +322,14 @@ def publish(fn):
         def seen():
             return sorted(p.name for p in model.iterdir() if p.is_dir() and p.name[0].isdigit())
 
-        early = []
+        early, real = [], open
+
+        def spy(file, mode="r", *args, **kwargs):
+            parts = Path(file).parts if isinstance(file, str | Path) else ()
+            inside = parts[len(model.parts) :] if parts[: len(model.parts)] == model.parts else ()
+            if set(mode) & set("wax+") and inside and inside[0][0].isdigit():
+                early.append(inside[0])
+            return real(file, mode, *args, **kwargs)
 
         def files(version, old, broken=False):
             for name, data in [("model.py", b"two"), ("model.onnx", b"\x00" * 100_000)]:
@@ -241,7 +338,8 @@ def publish(fn):
                 if broken:
                     raise OSError("disk full")
 
-        fn(model, 2, files(2, ["1"]))
+        with patch("io.open", spy), patch("builtins.open", spy):
+            fn(model, 2, files(2, ["1"]))
         assert not early, (
             f"before the copy was whole the server could see the folder {early[0]!r}, and to it a name that begins "
             "with 2 is version 2: work under a name that begins otherwise, rename at the end"
@@ -258,13 +356,21 @@ def publish(fn):
         else:
             raise AssertionError("the copy of version 3 failed (disk full) and your function hid it: let the error out")
         assert seen() == ["1", "2"], f"the copy failed half way, and now the server sees {seen()}"
-        with suppress(OSError):
+        try:
+            fn(model, 3, files(3, ["1", "2"]))
+        except OSError as err:
+            raise AssertionError(
+                f"after the failed copy of version 3 the next attempt fails too ({type(err).__name__}): "
+                "clear away what the first one left"
+            ) from None
+        assert seen() == ["1", "2", "3"], f"the second attempt at version 3 gave the folders {seen()}"
+        with suppress(Exception):
             fn(model, 2, iter([("model.py", b"other")]))
         text = (model / "2" / "model.py").read_bytes()
         assert text == b"two" and (model / "2" / "model.onnx").exists(), (
             "version 2 was already published and you changed it: a version, once served, is never written again"
         )
-    return "a whole copy, a copy that fails half way, and a version that exists"
+    return "a whole copy, a copy that fails half way and is tried again, and a version that exists"
 
 
 def _publish_straight(model, version, files):
@@ -272,6 +378,24 @@ def _publish_straight(model, version, files):
     folder.mkdir(exist_ok=True)
     for name, data in files:
         (folder / name).write_bytes(data)
+
+
+def _publish_collects_first(model, version, files):
+    files = list(files)
+    folder = Path(model) / str(version)
+    folder.mkdir()
+    for name, data in files:
+        (folder / name).write_bytes(data)
+
+
+def _publish_leaves_ruins(model, version, files):
+    folder = Path(model) / f".tmp-{version}"
+    folder.mkdir()
+    for name, data in files:
+        (folder / name).write_bytes(data)
+    if (Path(model) / str(version)).exists():
+        raise FileExistsError(version)
+    folder.rename(Path(model) / str(version))
 
 
 def _publish_dot_tmp(model, version, files):
@@ -313,12 +437,14 @@ WRONG = {
     "read_strings": {
         "decodes first, then counts characters": _reads_characters,
         "reads the length as big-endian": _reads_big_endian,
+        "reads two of the four length bytes": _reads_two_bytes,
         "takes an empty string for the end": _stops_at_an_empty_string,
         "splits at zero bytes": _splits_at_zero_bytes,
     },
     "served": {
         "sorts the names as text": _served_strings,
         "takes only whole numbers": _served_only_whole_numbers,
+        "cuts names at punctuation only": _served_before_punctuation,
         "takes digits anywhere in the name": _served_any_digits,
         "counts a version twice": _served_twice,
     },
@@ -329,8 +455,17 @@ WRONG = {
         "returns flat arrays": lambda body, n: _unpack(body, n, shape=False),
         "starts at the body's first byte": lambda body, n: _unpack(body, n, start=0),
     },
+    "probe": {
+        "asks once": _probe_once,
+        "lets a timeout out": _probe_no_timeout,
+        "takes 400 for healthy": _probe_below_500,
+        "catches every exception": _probe_catches_all,
+        "asks on after a good answer": _probe_asks_on,
+    },
     "publish": {
         "writes into the final folder": _publish_straight,
+        "collects first, then writes into the final folder": _publish_collects_first,
+        "leaves a failed copy in the way": _publish_leaves_ruins,
         "works in a folder called 2.tmp": _publish_dot_tmp,
         "replaces a version that exists": _publish_over,
         "hides a failed copy": _publish_swallows,
