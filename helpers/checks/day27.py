@@ -92,7 +92,7 @@ def unroll_truncated(fn):
     for time, window in [(1, 3), (6, 6), (7, 3), (6, 1), (9, 4)]:
         xs = torch.linspace(0.1, 1, time).view(time, 1, 1).requires_grad_()
         w = torch.tensor(0.7, requires_grad=True)
-        start = tuple(torch.full((1, 1), v) for v in (0.3, -0.2))
+        start = tuple(torch.full((1, 1), v, requires_grad=True) for v in (0.3, -0.2))
         h, c = start
         want = []
         for x in xs:
@@ -110,17 +110,26 @@ def unroll_truncated(fn):
         )
         assert torch.allclose(state[1], c), "the final state is not that of the last step"
         assert out.requires_grad, "no gradient at all: the outputs themselves must not be detached"
-        (grad,) = torch.autograd.grad(out[-1].sum(), xs)
-        reach = {t for t in range(time) if grad[t].abs().item() > 0}
-        first = (time - 1) // window * window
-        assert not reach or min(reach) >= first, (
-            f"time {time}, window {window}: the gradient of the last output still reaches step {min(reach)}, before "
-            f"the cut at {first}: does every part of the state pass the cut detached?"
-        )
-        assert reach == set(range(first, time)), (
-            f"time {time}, window {window}: the gradient of the last output should reach steps {first} to {time - 1}, "
-            f"yours reaches {sorted(reach)}: cut only every {window} steps, counted from the start"
-        )
+        for last in reversed(range(time)):
+            case = f"time {time}, window {window}: the gradient of output {last}"
+            grads = [None] * 3
+            if out[last].requires_grad:
+                grads = torch.autograd.grad(out[last].sum(), (xs, *start), retain_graph=True, allow_unused=True)
+            far = [0.0] * time if grads[0] is None else grads[0].flatten().tolist()
+            reach = {t for t in range(time) if far[t] != 0}
+            first = last // window * window
+            assert not reach or min(reach) >= first, (
+                f"{case} still reaches step {min(reach)}, before the cut at {first}: "
+                "does every part of the state pass the cut detached?"
+            )
+            assert reach == set(range(first, last + 1)), (
+                f"{case} should reach steps {first} to {last}, yours reaches {sorted(reach) or 'none'}: "
+                f"cut only every {window} steps, counted from the start; every window learns, not only the last"
+            )
+            assert first or all(g is not None and g.item() != 0 for g in grads[1:]), (
+                f"{case} should reach the initial state: nothing is cut before the first step, or a learned or "
+                "handed-over start never trains"
+            )
     return "five lengths and windows: values untouched, gradients end at the cuts"
 
 
@@ -130,6 +139,7 @@ def last_real(fn):
         out = torch.randn(batch, time, hidden, generator=g)
         lengths = torch.randint(1, time + 1, (batch,), generator=g)
         lengths[0] = time
+        out.requires_grad_()
         got = fn(out, lengths)
         assert isinstance(got, torch.Tensor) and got.shape == (batch, hidden), (
             f"for out {tuple(out.shape)} return shape {(batch, hidden)}, got {tuple(getattr(got, 'shape', ()))}"
@@ -140,6 +150,7 @@ def last_real(fn):
                 yours = f"step {near[0]}" if near else "none of its steps"
                 says = f"sequence {i} has {n} real steps, 0 to {n - 1}: its last is {n - 1}, you took {yours}"
                 raise AssertionError(says)
+        assert got.requires_grad, "the values are right and carry no gradient: stay in torch, or nothing is trained"
     return "lengths from 1 to the whole batch"
 
 
@@ -149,6 +160,9 @@ def spread_biases(fn):
         b = fn(hidden, longest)
         assert isinstance(b, torch.Tensor) and b.shape == (hidden,), (
             f"return a tensor of shape ({hidden},), got {tuple(getattr(b, 'shape', ()))}"
+        )
+        assert b.isfinite().all(), (
+            f"longest {longest}: a bias is {b[~b.isfinite()][0].item()}: a memory of exactly one step asks for log 0"
         )
         memory = 1 / (1 - b.double().sigmoid())
         low, high = memory.min().item(), memory.max().item()
@@ -194,6 +208,15 @@ def _unroll(cut):
     return unroll
 
 
+def _only_last_window(cell, xs, state, params, window):
+    outputs = []
+    for t, x in enumerate(xs):
+        with torch.set_grad_enabled(t >= (len(xs) - 1) // window * window):
+            state = cell(x, state, *params)
+        outputs.append(state[0])
+    return torch.stack(outputs), state
+
+
 def _at(t, window):
     return t > 0 and t % window == 0
 
@@ -214,11 +237,16 @@ WRONG = {
         "detaches h, not c": _unroll(lambda t, w, s: (s[0].detach(), *s[1:]) if _at(t, w) else s),
         "resets the state": _unroll(lambda t, w, s: tuple(torch.zeros_like(x) for x in s) if _at(t, w) else s),
         "cuts at every step": _unroll(lambda t, w, s: tuple(x.detach() for x in s)),
+        "cuts before the first step too": _unroll(lambda t, w, s: tuple(x.detach() for x in s) if t % w == 0 else s),
+        "keeps only the last window's gradient": _only_last_window,
         "cuts one step late": _unroll(lambda t, w, s: tuple(x.detach() for x in s) if _at(t - 1, w) else s),
     },
     "last_real": {
         "the last column": lambda out, lengths: out[:, -1],
         "one step late": lambda out, lengths: out[torch.arange(len(out)), lengths.clamp(max=out.shape[1] - 1)],
+        "indexes in NumPy": lambda out, lengths: torch.from_numpy(
+            out.detach().numpy()[range(len(out)), (lengths - 1).numpy()]
+        ),
         "the mean over real steps": lambda out, lengths: torch.stack(
             [o[:n].mean(0) for o, n in zip(out, lengths.tolist(), strict=True)]
         ),
@@ -226,6 +254,9 @@ WRONG = {
     "spread_biases": {
         "one bias for all": lambda hidden, longest: torch.full((hidden,), math.log(longest - 1)),
         "b drawn evenly instead of T": lambda hidden, longest: math.log(longest - 1) * torch.rand(hidden),
+        "whole numbers, 1 among them": lambda hidden, longest: (
+            torch.randint(1, longest + 1, (hidden,)).float() - 1
+        ).log(),
         "forgets the logarithm": lambda hidden, longest: 1 + (longest - 1) * torch.rand(hidden),
     },
 }
