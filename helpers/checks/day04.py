@@ -48,9 +48,15 @@ def nearest(fn):
         assert abs(got - inverse) > 1e-8, here + f"{got:g} belongs to the inverse: which eigenvalue of A is it?"
         assert abs(got - s - inverse) > 1e-8, here + f"{got:g} is s + 1/(λ - s), not λ"
         assert abs(got - want) < 1e-8, here + f"the nearest is {want:g}, you say {got:g}"
+    chain, want = np.array([[4.0, 2.0, 0.0], [2.0, 4.0, 2.0], [0.0, 2.0, 4.0]]), 4 - 8**0.5
+    got = float(fn(chain, 1.9, 60))
+    assert abs(got - want) < 1e-8, (
+        f"eigenvalues [{want:.2f}, 4.0, {8 - want:.2f}], s = 1.9: the nearest is {want:.2f}, you say {got:g}: an s "
+        "that follows the reading is fast, but may run away from where it was put; keep s as it was given"
+    )
     exact = fn(np.diag([1.0, 2.0, 5.0]), 2.0, 10)
     assert exact == 2.0, f"s is an eigenvalue: the system is singular, return s = 2, got {exact}"
-    return "five matrices, negative and positive shifts, and one exactly on an eigenvalue"
+    return "six matrices, negative and positive shifts, and one exactly on an eigenvalue"
 
 
 def _rank(n, edges, damping, jump):
@@ -84,7 +90,10 @@ def rank_pages(fn):
             here = f"{n} pages, {m} links, {'uniform' if even else 'personal'} jump: "
             assert off < 1e-9 or even, here + f"total error {off:.0e}; do dead ends and clicks both go where jump says?"
             assert off < 1e-9 or off > 0.01, here + f"close, but {off:.0e} off: go on until the change is below 1e-13"
-            assert off < 1e-9, here + f"total error {off:.0e}; is each page's vote divided by its number of links?"
+            assert off < 1e-9, here + (
+                f"total error {off:.0e}; is each page's vote divided by its number of links? "
+                "Do dead ends jump, or is what they lose made up otherwise, by a division in every click?"
+            )
     ring = [(0, 1), (1, 0)]
     assert np.allclose(
         fn(2, ring, 0.99, np.array([1.0, 0.0])), _rank(2, ring, 0.99, np.array([1.0, 0.0])), atol=1e-9
@@ -107,6 +116,8 @@ def peak(fn):
         "slow, 0.99": np.array([[0.99, 1.0], [0.0, 0.99]]),
         "symmetric": np.diag([0.9, -0.5, 0.1]),
         "two humps": _two_humps(),
+        "a long dip": np.diag([10.0, *11 * [0.85], 10.0], k=1),  # falls eleven times, then rises to 16.7
+        "slower, 0.9993": np.array([[0.9993, 1.0], [0.0, 0.9993]]),
         "nilpotent": np.diag([2.0, 0.1, 8.0, 3.0], k=1),
         "zero": np.zeros((2, 2)),
         "complex pair": 0.8 * np.array([[0.0, -4.0], [0.25, 0.0]]),
@@ -132,7 +143,7 @@ def peak(fn):
         except ValueError:
             continue
         raise AssertionError(f"with an eigenvalue {word} the powers do not decay: raise ValueError, got {out}")
-    return "thirteen matrices, two humps and a slow one among them, and three that do not decay"
+    return "fifteen matrices, two with a dip and two slow ones among them, and three that do not decay"
 
 
 def _two_humps():
@@ -189,6 +200,18 @@ def _inverse(kind):
     return fn
 
 
+def _following(a, s, steps):
+    x = np.arange(1.0, len(a) + 1)
+    for _ in range(steps):
+        try:
+            x = np.linalg.solve(a - s * np.eye(len(a)), x)
+        except np.linalg.LinAlgError:
+            return float(s)
+        x = x / np.linalg.norm(x)
+        s = float(x @ a @ x)
+    return s
+
+
 def _ranks(kind):
     def fn(n, edges, damping, jump):
         source, target = np.array(edges, dtype=int).reshape(-1, 2).T
@@ -201,9 +224,13 @@ def _ranks(kind):
             new = np.bincount(target, votes, minlength=n)
             if kind == "whole votes":
                 new = new / max(new.sum(), 1e-300) * x[links > 0].sum()
-            lost = 0 if kind == "lost" else x[links == 0].sum()
+            lost = 0 if kind in ("lost", "divided", "stay") else x[links == 0].sum()
             where = np.full(n, 1 / n) if kind == "anywhere" else jump
+            if kind == "stay":
+                new = new + x * (links == 0)
             old, x = x, damping * (new + lost * where) + (1 - damping) * jump
+            if kind == "divided":
+                x = x / x.sum()
             if np.abs(x - old).sum() < (1e-3 if kind == "hasty" else 1e-13):
                 break
         return x
@@ -226,10 +253,23 @@ def _first_fall(a):
     return k, best
 
 
-def _fifty(a):
+def _so_many(most):
+    def fn(a):
+        if np.abs(np.linalg.eigvals(a)).max() >= 1:
+            raise ValueError
+        return _peak(a, most)
+
+    return fn
+
+
+def _five_falls(a):
     if np.abs(np.linalg.eigvals(a)).max() >= 1:
         raise ValueError
-    return _peak(a, 50)
+    norms, p = [1.0], np.eye(len(a))
+    while len(norms) < 6 or any(x < y for x, y in zip(norms[-6:-1], norms[-5:], strict=True)):
+        p = p @ a
+        norms.append(np.linalg.norm(p, 2))
+    return int(np.argmax(norms)), max(norms)
 
 
 def _frobenius(a):
@@ -250,6 +290,7 @@ WRONG = {
         "adds the shift to the inverse's eigenvalue": _inverse("sum"),
         "forgets to undo the shift": _inverse("unshifted"),
         "multiplies instead of solving": _inverse("multiply"),
+        "lets s follow the reading": _following,
     },
     "rank_pages": {
         "loses the surfers on dead ends": _ranks("lost"),
@@ -257,11 +298,15 @@ WRONG = {
         "sends dead ends anywhere": _ranks("anywhere"),
         "gives every link a whole vote": _ranks("whole votes"),
         "stops too early": _ranks("hasty"),
+        "divides by the sum in every click": _ranks("divided"),
+        "lets the surfers stay on dead ends": _ranks("stay"),
     },
     "peak": {
         "trusts the spectral radius": _by_radius,
         "stops at the first fall": _first_fall,
-        "looks at fifty powers": _fifty,
+        "looks at fifty powers": _so_many(50),
+        "looks at a thousand powers": _so_many(1000),
+        "stops after five falls in a row": _five_falls,
         "takes the Frobenius norm": _frobenius,
     },
 }
