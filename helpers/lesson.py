@@ -84,7 +84,7 @@ def pick(
     for name, sizes in (("gpu", gpu), ("gpu_large", gpu_large)):
         unknown = sorted(set(sizes or {}) - set(cpu))
         if unknown:
-            raise ValueError(f"pick: {name} names {', '.join(unknown)}, cpu does not: give every size a cpu value")
+            raise ValueError(f"pick: {name} names {', '.join(unknown)}, which cpu does not: give each a cpu value")
     chosen = dict(cpu)
     if current.profile != "cpu":
         chosen.update(gpu or {})

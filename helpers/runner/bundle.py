@@ -96,6 +96,7 @@ def packages(root: Path, code: str) -> list[str]:
     found |= {"pandas"} if re.search(r"\bdatasets\b", code) else set()
     found |= {*groups["models"]} if re.search(r"\bzoo\b", code) else set()
     modules |= {path.split("/")[0] for key in data(code) for path in sources.sources()[key].files}
+    modules -= {"helpers"}  # installed or not, they travel as sources
     known = packages_distributions()
     found |= {name for module in modules for name in known.get(module, [])}
     return sorted(name for name in found if not WITH_TORCH.match(name))
