@@ -1,4 +1,4 @@
-"""Hidden checks of day 04: power iteration, inverse iteration, PageRank over edges, the hump of powers."""
+"""Hidden checks of day 04: power and inverse iteration, shifted QR, PageRank over edges, the hump of powers."""
 
 import numpy as np
 
@@ -57,6 +57,42 @@ def nearest(fn):
     exact = fn(np.diag([1.0, 2.0, 5.0]), 2.0, 10)
     assert exact == 2.0, f"s is an eigenvalue: the system is singular, return s = 2, got {exact}"
     return "six matrices, negative and positive shifts, and one exactly on an eigenvalue"
+
+
+def qr_values(fn):
+    rng = np.random.default_rng(4)
+    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    cases = {
+        "one by one": np.array([[-3.0]]),
+        "1 and -1": np.array([[0.0, 1.0], [1.0, 0.0]]),
+        "zeros": np.zeros((3, 3)),
+        "diagonal": np.diag([2.0, -1.0, 5.0, 0.0]),
+        "a zero beside the corner": np.array([[1.0, 0.0, 2.0], [0.0, 5.0, 0.0], [2.0, 0.0, 3.0]]),
+        "neighbours": turn * np.array([1, 0.999, 0.998, -1, -0.999, 0.5]) @ turn.T,
+        "repeated": turn * np.array([2.0, 2, 2, -1, -1, 0]) @ turn.T,
+    }
+    for n in (4, 7, 12):
+        g = rng.standard_normal((n, n)) * 10.0 ** (n - 8)
+        cases[f"random, {n} x {n}"] = g
+    for word, a in cases.items():
+        a = (a + a.T) / 2
+        given, want = a.copy(), np.linalg.eigvalsh(a)
+        got = fn(a)
+        assert np.array_equal(a, given), "a itself was changed: work on a copy"
+        assert isinstance(got, np.ndarray) and got.shape == want.shape, (
+            f"{word}: return an array of {len(a)} numbers, got {getattr(got, 'shape', type(got).__name__)}"
+        )
+        off, norm = np.abs(got - want).max(), np.linalg.norm(a)
+        if off > 1e-11 * norm:
+            assert np.abs(np.sort(got) - want).max() > 1e-11 * norm, f"{word}: the right numbers, sort them rising"
+            lost = abs(got.sum() - np.trace(a)) > 1e-9 * norm
+            hint = (
+                "they should add up to the trace and do not: is each shift added back, and Q the same on both sides?"
+                if lost
+                else "is the *whole* last row gone before it is put aside, does the shift come from the 2 x 2 block?"
+            )
+            raise AssertionError(f"{word}: off by {off / norm:.0e} of the norm; {hint}")
+    return "ten matrices: 1 and -1, zeros, a zero beside the corner, neighbours and repeated values among them"
 
 
 def _rank(n, edges, damping, jump):
@@ -212,6 +248,29 @@ def _following(a, s, steps):
     return s
 
 
+def _qr(kind):
+    def fn(a):
+        a = np.array(a, dtype=float)
+        n, tiny = len(a), 2.0**-53 * np.linalg.norm(a)
+        for _ in range(60 * n):
+            if n < 2:
+                break
+            row = a[n - 1, n - 2 : n - 1] if kind == "neighbour" else a[n - 1, : n - 1]
+            if np.linalg.norm(row) <= tiny:
+                n -= 1
+                continue
+            half, b, s = (a[n - 2, n - 2] - a[n - 1, n - 1]) / 2, a[n - 1, n - 2], a[n - 1, n - 1]
+            if kind != "corner" and b:
+                s -= np.copysign(b * b, half) / (abs(half) + np.hypot(half, b))
+            s = 0 if kind == "plain" else s
+            q, r = np.linalg.qr(a[:n, :n] - s * np.eye(n))
+            a[:n, :n] = (q @ r if kind == "order" else r @ q) + (0 if kind == "lost" else s) * np.eye(n)
+        values = np.diag(a).copy()
+        return values if kind == "unsorted" else np.sort(values)
+
+    return fn
+
+
 def _ranks(kind):
     def fn(n, edges, damping, jump):
         source, target = np.array(edges, dtype=int).reshape(-1, 2).T
@@ -291,6 +350,14 @@ WRONG = {
         "forgets to undo the shift": _inverse("unshifted"),
         "multiplies instead of solving": _inverse("multiply"),
         "lets s follow the reading": _following,
+    },
+    "qr_values": {
+        "never shifts": _qr("plain"),
+        "takes the corner for the shift": _qr("corner"),
+        "does not add the shift back": _qr("lost"),
+        "multiplies in the old order": _qr("order"),
+        "looks at one entry of the last row": _qr("neighbour"),
+        "leaves them as they come": _qr("unsorted"),
     },
     "rank_pages": {
         "loses the surfers on dead ends": _ranks("lost"),
