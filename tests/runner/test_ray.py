@@ -74,15 +74,22 @@ def test_lessons_run_as_tasks_and_their_copies_come_home(tree, cluster):
 
 
 def test_an_interrupt_ends_what_runs_on_the_cluster(tree, cluster):
-    start = "import pathlib, subprocess, time\nsubprocess.Popen(['sleep', '1234'], start_new_session=True)\n"
+    mark = f"1{os.getpid()}"  # seconds that nobody else sleeps, so that another run's process is not taken for ours
+    start = f"import pathlib, subprocess, time\nsubprocess.Popen(['sleep', '{mark}'], start_new_session=True)\n"
     tree.add(1, start + f"pathlib.Path({str(tree.root / 'stuck')!r}).touch()\ntime.sleep(1000)")
     process = tree.start("run", "--ray", cluster, "--profile", "cpu")
     tree.until("stuck", 120)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=90)[0]
     assert process.returncode == 130 and "interrupted" in said, said
-    time.sleep(2)
-    assert not [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "1234"]]
+
+    def asleep():
+        return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", mark]]
+
+    end = time.monotonic() + 60  # a busy machine takes its time to cancel a task
+    while asleep() and time.monotonic() < end:
+        time.sleep(0.5)
+    assert asleep() == []
     assert tree.orphans(5) == []
 
 

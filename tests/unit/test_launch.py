@@ -238,7 +238,7 @@ def test_nothing_survives_an_interrupt_or_the_death_of_the_kernel(how, launcher)
     assert kernel.stdout.readline().startswith(b"[rank ")
     assert len(marked(token)) >= 6  # kernel, agent, two keepers, two ranks
     kernel.send_signal(how)
-    kernel.wait(10)
+    kernel.wait(60)
     assert gone(token), marked(token)
 
 
