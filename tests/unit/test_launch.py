@@ -236,7 +236,10 @@ def test_nothing_survives_an_interrupt_or_the_death_of_the_kernel(how, launcher)
         env={**os.environ, "LAUNCH_TEST": token, "PYTHONPATH": os.getcwd()},
     )
     assert kernel.stdout.readline().startswith(b"[rank ")
-    assert len(marked(token)) >= 6  # kernel, agent, two keepers, two ranks
+    end = time.monotonic() + 60
+    while len(marked(token)) < 6 and time.monotonic() < end:  # kernel, agent, two keepers, two ranks
+        time.sleep(0.2)
+    assert len(marked(token)) >= 6
     kernel.send_signal(how)
     kernel.wait(60)
     assert gone(token), marked(token)
