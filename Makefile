@@ -26,6 +26,7 @@ $(READY): requirements.txt requirements-models.txt requirements-triton.txt scrip
 setup: $(READY)  ## virtual environments, models and data (resumes where it stopped)
 
 book: $(READY)  ## the HTML book from the committed outputs, in _build/html
+	@$(PY) scripts/history.py
 	@$(PY) scripts/build_book.py
 
 serve: book  ## the book on http://127.0.0.1:8000

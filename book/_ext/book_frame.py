@@ -16,22 +16,37 @@ from markupsafe import Markup
 
 STATIC = Path(__file__).resolve().parents[1] / "_static"
 LAB = "http://127.0.0.1:8888"  # where `make lab` serves
-BEFORE = [("book/how_to_use", "How to use this book"), ("book/results", "Results"), ("book/status", "Status")]
+BEFORE = [
+    ("book/how_to_use", "How to use this book"),
+    ("book/results", "Results"),
+    ("book/status", "Status"),
+    ("book/hardware", "Hardware"),
+]
+CAREER = [
+    ("book/career", "Portfolio and exams"),
+    ("book/interview", "Interview questions"),
+    ("book/feynman", "Feynman log"),
+    ("book/papers", "Papers to read"),
+]
 AFTER = [
     ("book/glossary", "Glossary"),
     ("book/notation", "Notation"),
+    ("book/references", "References"),
     ("book/data_and_licences", "Data and licences"),
 ]
+WIDE = ("book/hardware",)  # tables need the width, so no contents beside them
 TOP = [
     ("book/phase1", "Contents"),
     ("book/results", "Results"),
     ("book/status", "Status"),
     ("book/glossary", "Glossary"),
+    ("book/career", "Career"),
     ("book/how_to_use", "How to use this book"),
 ]
 SCRIPTS = {"book/index": "front.js", "book/results": "ledger.js", "book/status": "ledger.js"}
+SCRIPTS |= {docname: "career.js" for docname, _ in CAREER}
 # The order of the style sheets is their order in the cascade.
-SHEETS = ("tokens", "base", "frame", "lesson", "code", "front", "ledger", "phone", "print")
+SHEETS = ("tokens", "base", "frame", "lesson", "code", "front", "ledger", "career", "phone", "print")
 
 
 def stamp(folder: str, pattern: str) -> str:
@@ -61,9 +76,10 @@ def context(app: Any, pagename: str, templatename: str, context: dict[str, Any],
         before=before,
         after=after,
         pages_before=listed(app, BEFORE),
+        pages_career=listed(app, CAREER),
         pages_after=listed(app, AFTER),
         pages_top=listed(app, TOP),
-        sections=sections(text),
+        sections=[] if pagename in WIDE else sections(text),
         description=page.get("deck") or first_words(text) or app.config.html_title,
         icon=lambda name: Markup(marks.icon(name)),
         brand=Markup(marks.brand()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import book_history
 import book_marks as marks
 import book_plan
 from docutils import nodes
@@ -15,7 +16,10 @@ from sphinx.util.docutils import SphinxDirective
 
 from helpers.runner import ledger
 
-PAGES = ("book/index", "book/results", "book/status")  # read again at every build
+# Pages that show the ledger or gather from the lessons are read again at every build.
+PAGES = tuple(
+    f"book/{name}" for name in ("index", "results", "status", "hardware", "references", "interview", "feynman")
+)
 STALE = "stale: the code has changed since"
 WORD = {"holds": "Holds", "fails": "Fails", "not-run": "Not run"}
 
@@ -66,11 +70,15 @@ class Status(SphinxDirective):
         """One row a day, in the order of the book; the heads sort."""
         found, plan = table(self.env), book_plan.load(self.env.srcdir)
         ran = {one["day"]: one for one in found["lessons"]}
-        names = ("Day", "Lesson", "State", "Device", "Took", "Date", "Claims", "Exercises", "Key")
+        names = ("Day", "Lesson", "State", "Device", "Took", "Runs", "Date", "Claims", "Exercises", "Key")
         head = "".join(
             f'<th><button type="button" data-sort="{i}">{name}</button></th>' for i, name in enumerate(names)
         )
-        rows = "".join(_day_row(day, ran.get(day.number)) for day in plan.days)
+        runs = book_history.load(Path(self.env.srcdir))
+        rows = "".join(
+            _day_row(day, ran.get(day.number), book_history.spark(book_history.of_day(runs, day.number)))
+            for day in plan.days
+        )
         states = [_state(ran.get(day.number)) for day in plan.days]
         words = [f"<b>{states.count(state)}</b> {word}" for state, word in STATES.items() if states.count(state)]
         return [
@@ -102,7 +110,7 @@ def _state(lesson: dict[str, Any] | None) -> str:
     return "to re-run" if lesson["state"] == "to re-run" else "passed"
 
 
-def _day_row(day: book_plan.Day, lesson: dict[str, Any] | None) -> str:
+def _day_row(day: book_plan.Day, lesson: dict[str, Any] | None, spark: str) -> str:
     state = _state(lesson)
     name = marks.esc(day.title)
     link = f'<a href="../{day.docname}.html">{name}</a>' if day.docname else name
@@ -117,13 +125,14 @@ def _day_row(day: book_plan.Day, lesson: dict[str, Any] | None) -> str:
         cells += [
             f'<td class="m" data-k="Device">{marks.esc(marks.machine(made))}</td>',
             f'<td class="m" data-k="Took" data-v="{made["seconds"]}">{marks.duration(float(made["seconds"]))}</td>',
+            f'<td class="m" data-k="Runs">{spark}</td>' if spark else "<td></td>",
             f'<td class="m" data-k="Date">{marks.esc(made["finished"][:10])}</td>',
             f'<td data-k="Claims" data-v="{sum(lesson["claims"].values())}">{marks.tally(lesson["claims"])}</td>',
             f'<td class="m" data-k="Exercises" data-v="{tried}">{lesson["exercises"]["passed"]} of {tried}</td>',
             f'<td class="m" data-k="Key" title="{marks.esc(made["key"])}">{marks.esc(made["key"][:8])}</td>',
         ]
     else:
-        cells.append("<td></td>" * 6)
+        cells.append("<td></td>" * 7)
     faults = "; ".join(lesson["faults"]) if lesson else ""
     tip = f' title="{marks.esc(faults)}"' if faults else ""
     return f'<tr class="ph{day.phase} {state.replace(" ", "-")}" id="day-{day.number}"{tip}>{"".join(cells)}</tr>'

@@ -22,13 +22,17 @@ from sphinx.util import logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # helpers of this repository, not an installed one
 
+import book_career  # noqa: E402
 import book_cells  # noqa: E402
 import book_frame  # noqa: E402
 import book_front  # noqa: E402
+import book_hardware  # noqa: E402
+import book_history  # noqa: E402
 import book_ledger  # noqa: E402
 import book_lists  # noqa: E402
 import book_marks  # noqa: E402
 import book_plan  # noqa: E402
+import book_refs  # noqa: E402
 import book_terms  # noqa: E402
 
 from helpers.claims import MIME as CLAIM  # noqa: E402
@@ -212,6 +216,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", source_read)
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)
-    for module in (book_cells, book_terms, book_ledger, book_front, book_lists, book_frame):
+    parts = (book_cells, book_terms, book_ledger, book_front, book_lists, book_history, book_hardware, book_refs)
+    for module in (*parts, book_career, book_frame):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

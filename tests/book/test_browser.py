@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LESSONS = catalog.lessons(ROOT)
 RAN = [lesson for lesson in LESSONS if outputs.state(ROOT, lesson) in ("current", "to re-run")]
 SHOWN = sorted({lesson.path.with_suffix(".html").as_posix() for lesson in RAN[:1] + RAN[-1:]})
-PAGES = ["book/index.html", "book/results.html", "book/status.html", "book/glossary.html", "book/phase2.html", *SHOWN]
+NAMES = ("index", "results", "status", "hardware", "glossary", "references", "phase2", "career", "interview", "feynman")
+PAGES = [*(f"book/{name}.html" for name in NAMES), *SHOWN]
 AXE = Path(__file__).parent / "vendor/axe.min.js"
 Visit = Callable[..., Any]
 

@@ -72,8 +72,15 @@ CELLS = [
     code("stub", "def halve(x):\n    raise NotImplementedError", "exercise"),
     code("check", "check(halve)", "check", out=(check("todo"),)),
     code("solution", "def halve(x):\n    return x / 2\ncheck(halve)", "solution", out=(check("passed"),)),
+    markdown(
+        "interview",
+        "## Interview corner\n\n<details><summary>Why √d and not d?</summary>\n\nSee $\\sqrt d$ and "
+        "[day 34](day34_multi_head_attention.ipynb).\n\n</details>",
+    ),
     markdown("words", "## In your own words\n\nExplain it."),
+    markdown("sources", "## Sources\n\n- Doe 2017, *A paper*, [arXiv:1706.1](https://arxiv.org/abs/1706.1): why."),
 ]
+RUN = {"device": "Some CPU", "profile": "cpu", "seconds": 60.0, "torch": "2.13.0", "passed": True}
 
 
 def notebook(cells: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
@@ -110,6 +117,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = json.loads(json.dumps(CELLS))
     next(cell for cell in ran if cell["id"] == "slow")["metadata"]["seconds"] = 28.4
     executed = notebook(ran, provenance=made, papermill={"secret": "of the machine"})
+    first = RUN | {"day": 33, "finished": "2026-11-18T10:00:00Z", "key": outputs.key(clean, {"profile": "cpu"})}
+    first |= {"claims": {"33-It h": ["holds", "8.4 %"], "33-Too ": ["fails", "9 %"]}}
+    again = first | {"finished": "2026-11-19T10:00:00Z", "seconds": 30.0, "passed": False}
+    third = first | made | {"day": 33, "claims": {"33-It h": ["holds", "4.2 %"], "33-Too ": ["holds", "1 %"]}}
+    old = first | {"finished": "2026-11-17T10:00:00Z", "day": 34, "key": "of other code"}
+    (root / "_build").mkdir()
+    (root / "_build/history.json").write_text(json.dumps({"runs": [old, first, again, third]}), encoding="utf-8")
     write(root, place, names[0], clean, executed)
     for name, title, copy in ((names[1], "Multi-head attention", executed), (names[2], "Positional encoding", None)):
         cells = json.loads(json.dumps(bare(CELLS)).replace("Day 33 · Self-attention", f"Day {name[3:5]} · {title}"))
@@ -214,6 +228,37 @@ def test_results_and_status_count_a_stale_lesson_as_open(small: Path) -> None:
     assert status.count('id="day-') == 90
     for number, state in ((33, "failed"), (34, "stale"), (35, "missing"), (36, "planned")):
         assert re.search(rf'<tr class="ph2 {state}" id="day-{number}"', status), number
+
+
+def test_hardware_compares_what_ran_on_both_kinds_with_the_present_code(small: Path) -> None:
+    text = (small / "book/hardware.html").read_text(encoding="utf-8")
+    rows = text.split('<table class="led both">')[1].split("</table>")[0]
+    assert rows.count("<tr") == 4 and "day34" not in rows, "head, the run, two claims; day 34 ran other code"
+    assert ">30 s</td>" in rows and ">41 s</td>" in rows and ">8.4 %</td>" in rows and ">4.2 %</td>" in rows
+    assert '<b class="fails">9 %</b>' in rows
+    assert "NVIDIA H200" in text and "torch 2.13.0+cu130" in text
+    assert ">1 GPU<" not in text and "On a GPU." in text.split("Not run here")[-1]
+
+
+def test_status_draws_the_runs_and_the_trend(small: Path) -> None:
+    text = (small / "book/status.html").read_text(encoding="utf-8")
+    trend = text.split('<figure class="dots trend">')[1].split("</figure>")[0]
+    assert trend.count("<title>") == 4 and "2026-11-19: 2 lessons" in trend
+    assert "<td></td>" in text.split('id="day-33"')[1].split("</tr>")[0], "one run on the present machine draws no bars"
+    assert json.loads((small / "history.json").read_text(encoding="utf-8"))["runs"]
+
+
+def test_references_interview_and_own_words_are_gathered(small: Path) -> None:
+    references = (small / "book/references.html").read_text(encoding="utf-8")
+    assert "1 articles" not in references and "1 article or book" in references
+    entry = references.split('<ul class="refs">')[1].split("</ul>")[0]
+    assert entry.count('class="on ph2"') == 3 and "<em>A paper</em>" in entry and "why" in entry
+    interview = (small / "book/interview.html").read_text(encoding="utf-8")
+    assert interview.count('<details class="q"><summary>Why √d and not d?</summary>') == 3
+    assert 'href="../notebooks/phase2_core/day34_multi_head_attention.html"' in interview
+    assert r"\(\sqrt d\)" in interview
+    feynman = (small / "book/feynman.html").read_text(encoding="utf-8")
+    assert feynman.count('data-keep="say-') == 3
 
 
 def test_the_front_page_counts_from_the_ledger(small: Path) -> None:
