@@ -13,7 +13,7 @@ KIT ?= _build/kit   # where `make bundle` puts the offline kit
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book run test unit lint lab serve accept status bench bundle nightly lock taught ledger clean
+.PHONY: help setup book run test unit lint lab serve accept status bench bundle nightly lock taught ledger clean repo colab alone drift history
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -75,6 +75,15 @@ bench: $(READY)  ## the runner against a plain papermill loop, book build times
 
 bundle: $(READY)  ## an offline kit for a GPU host without internet (DAY=…, KIT=…)
 	@$(RUN) bundle $(or $(DAY),all) --out $(KIT)
+
+repo:  ## name the repository's address: URL=https://github.com/OWNER/NAME (turns on Colab, Binder, edit links)
+	@python3 scripts/repo.py "$(URL)"
+
+colab: $(READY)  ## copies of the lessons that begin with Colab's install cell, in _build/colab
+	@$(PY) scripts/colab.py
+
+alone: $(READY)  ## a dozen lessons in a clean environment, without this repository (DAY=… for others)
+	@$(PY) scripts/alone.py $(DAY)
 
 lock:  ## recompile requirements.txt from requirements/*.in
 	@bash scripts/lock.sh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from docutils import nodes
 from markupsafe import Markup
 
 STATIC = Path(__file__).resolve().parents[1] / "_static"
+ANYWHERE = {"gpu", "multiprocess", "mlflow"}  # what Colab can meet; the same set as in scripts/colab.py
 LAB = "http://127.0.0.1:8888"  # where `make lab` serves
 BEFORE = [
     ("book/how_to_use", "How to use this book"),
@@ -159,8 +161,9 @@ def buttons(app: Any, pagename: str, page: dict[str, Any]) -> str:
         links.append(
             f'<a class="btn" href="{LAB}/lab/tree/{path}" title="On this computer, after `make lab`">JupyterLab</a>'
         )
-    if launch.get("colab_url") and "github.com" in url:
-        colab = f"{launch['colab_url'].rstrip('/')}/github/{place}/blob/{branch}/{path}"
+    if launch.get("colab_url") and "github.com" in url and set(page["needs"]) <= ANYWHERE:
+        held = launch.get("colab_branch") or branch
+        colab = f"{launch['colab_url'].rstrip('/')}/github/{place}/blob/{held}/{path}"
         links.append(f'<a class="btn" href="{colab}">Colab {marks.icon("out")}</a>')
     up = "../" * pagename.count("/")
     name = Path(page["path"]).name
@@ -175,6 +178,7 @@ def buttons(app: Any, pagename: str, page: dict[str, Any]) -> str:
 def take_launch(app: Any, config: Any) -> None:
     """Keep the launch settings for ``buttons``: the theme's own buttons cannot do without a repository."""
     app.llm90_launch = config.html_theme_options.pop("launch_buttons", None) or {}
+    config.html_baseurl = os.environ.get("LLM90_BASEURL") or config.html_baseurl  # where the workflow publishes
 
 
 def frame_stamp(app: Any, config: Any) -> None:

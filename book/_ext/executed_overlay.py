@@ -83,6 +83,7 @@ def describe(lesson: catalog.Lesson, clean: dict[str, Any], copy: dict[str, Any]
         "made": made,
         "read": lesson.read,
         "work": lesson.work,
+        "needs": lesson.needs,
         "claims": {},
     }
 

@@ -294,7 +294,7 @@ def test_one_address_in_the_settings_makes_all_links(small: Path) -> None:
     (root / "_config.yml").write_text(settings.replace('url: ""', 'url: "https://github.com/some/where"'), "utf-8")
     done = built(root, root)
     assert done.returncode == 0, done.stderr[-3000:]
-    path = "blob/main/notebooks/phase2_core/day33_self_attention.ipynb"
+    path = "blob/colab/notebooks/phase2_core/day33_self_attention.ipynb"
     assert f"https://colab.research.google.com/github/some/where/{path}" in page(small, 33)
     assert "https://github.com/some/where/edit/main/notebooks/phase2_core/day33" in page(small, 33)
     assert "https://github.com/some/where/edit/main/book/status.md" in (small / "book/status.html").read_text("utf-8")
