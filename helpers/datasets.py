@@ -124,6 +124,19 @@ def poems_zh(dynasty: str = "tang") -> list[str]:
     return list(poems[_known(dynasty, poems)])
 
 
+def word_tests() -> tuple[pd.DataFrame, dict[str, list[tuple[str, str, str, str]]]]:
+    """Two tests of word vectors.
+
+    Returns: 353 pairs of words with people's mean ``score``, 0 (unrelated) to 10 (the same), as first,
+    second, score; and 19,544 analogies "a is to b as c is to d" as ``(a, b, c, d)`` by category.
+    """
+    import pandas as pd
+
+    pairs, analogies = _built("word_tests")
+    questions = {name: [(a, b, c, d) for a, b, c, d in rows] for name, rows in analogies.items()}
+    return pd.DataFrame(pairs, columns=["first", "second", "score"]), questions
+
+
 def code() -> dict[str, str]:
     """Source of 40 modules of Python's own library, name to text; differs a little between Python versions."""
     folder = Path(sysconfig.get_path("stdlib"))

@@ -91,6 +91,19 @@ def adult(path: Path) -> list[list[Any]]:
     return [header, *([int(x) for x in row] for row in rows)]
 
 
+def word_tests(path: Path) -> list[Any]:
+    """Rows of word, word, score; then category to rows of four words."""
+    analogies, pairs = unpack(path, r"test_data/(questions-words\.txt|wordsim353\.tsv)$").values()
+    rows = [line.split("\t") for line in pairs.decode().splitlines() if not line.startswith("#")]
+    questions: dict[str, list[list[str]]] = {}
+    for words in map(str.split, analogies.decode().splitlines()):
+        if words[0] == ":":
+            found = questions.setdefault(words[1], [])
+        else:
+            found.append(words)
+    return [[[a, b, float(score)] for a, b, score in rows], questions]
+
+
 def web_graph(path: Path) -> list[list[Any]]:
     """Modules of SymPy without its tests, and its imports as (from, to) positions."""
     found = {}

@@ -220,6 +220,14 @@ def test_adult():
     assert table.shape == (45222, 106) and (table[["salary_<=50K", "salary_>50K"]].sum(axis=1) == 1).all()
 
 
+def test_word_tests():
+    have("word_tests")
+    pairs, analogies = datasets.word_tests()
+    assert len(pairs) == 353 and pairs["score"].between(0, 10).all()
+    assert len(analogies) == 14 and sum(map(len, analogies.values())) == 19_544
+    assert ("man", "woman", "king", "queen") in analogies["family"] and {len(q) for q in analogies["currency"]} == {4}
+
+
 def test_web_graph():
     have("web_graph")
     names, edges = datasets.web_graph()
