@@ -13,7 +13,7 @@ KIT ?= _build/kit   # where `make bundle` puts the offline kit
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book run test unit lint lab serve accept status bench bundle nightly lock taught ledger clean repo colab alone drift history
+.PHONY: help setup book run test unit lint lab serve accept status bench bundle nightly lock taught ledger clean repo colab alone drift
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ colab: $(READY)  ## copies of the lessons that begin with Colab's install cell, 
 
 alone: $(READY)  ## a dozen lessons in a clean environment, without this repository (DAY=… for others)
 	@$(PY) scripts/alone.py $(DAY)
+
+drift: $(READY)  ## a dozen lessons with the newest versions of everything: what would break
+	@$(PY) scripts/drift.py
 
 lock:  ## recompile requirements.txt from requirements/*.in
 	@bash scripts/lock.sh

@@ -30,10 +30,30 @@ VENV = PLACE / "venv"
 DOZEN = 12
 
 
-def uv(*words: str) -> None:
-    """Install into the clean environment; what goes wrong is shown."""
+def uv(venv: Path, *words: str) -> None:
+    """Install into an environment; what goes wrong is shown."""
     tool = Path(sys.executable).with_name("uv")
-    subprocess.run([str(tool), "pip", "install", "--quiet", "-p", str(VENV / "bin/python"), *words], check=True)
+    subprocess.run([str(tool), "pip", "install", "--quiet", "-p", str(venv / "bin/python"), *words], check=True)
+
+
+def add_helpers(venv: Path, extras: set[str], *packages: str) -> None:
+    """Install this repository's helpers, built from a copy: setuptools leaves a folder where it builds."""
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "book"
+        shutil.copytree(ROOT / "helpers", copy / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copyfile(ROOT / name, copy / name)
+        uv(venv, "--reinstall-package", "llm90-helpers", f"{copy}[{','.join(sorted(extras))}]", *packages)
+
+
+def base(venv: Path) -> None:
+    """The torch that make setup would pick, with what torch itself needs, and a kernel."""
+    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pin = next(line for line in lock.splitlines() if line.startswith("uv=="))
+    subprocess.run([str(venv / "bin/python"), "-m", "pip", "install", "--quiet", pin], check=True)
+    subprocess.run([str(ROOT / "scripts/pick_torch.sh"), str(venv)], check=True)
+    needed = (ROOT / "requirements/torch.in").read_text(encoding="utf-8").splitlines()
+    uv(venv, "ipykernel", "numpy", *(line for line in needed if line and not line.startswith("#")))
 
 
 def prepare(lessons: list[catalog.Lesson]) -> None:
@@ -41,11 +61,7 @@ def prepare(lessons: list[catalog.Lesson]) -> None:
     if not (VENV / ".made").exists():
         shutil.rmtree(VENV, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-        pin = next(line for line in lock.splitlines() if line.startswith("uv=="))
-        subprocess.run([str(VENV / "bin/python"), "-m", "pip", "install", "--quiet", pin], check=True)
-        subprocess.run([str(ROOT / "scripts/pick_torch.sh"), str(VENV)], check=True)
-        uv("ipykernel", "numpy", "filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions", "setuptools")
+        base(VENV)
         (VENV / ".made").touch()
     extras: set[str] = set()
     packages: set[str] = set()
@@ -53,28 +69,23 @@ def prepare(lessons: list[catalog.Lesson]) -> None:
         more, others = wanted(ROOT, lesson)
         extras |= set(more)
         packages |= set(others)
-    with tempfile.TemporaryDirectory() as place:  # built aside: setuptools leaves build/ where it builds
-        copy = Path(place) / "book"
-        shutil.copytree(ROOT / "helpers", copy / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copyfile(ROOT / name, copy / name)
-        uv("--reinstall-package", "llm90-helpers", f"{copy}[{','.join(sorted(extras))}]", *sorted(packages))
+    add_helpers(VENV, extras, *sorted(packages))
 
 
-def run(lesson: catalog.Lesson) -> dict[str, Any]:
-    """Execute one lesson in an empty folder with the clean environment's kernel."""
+def run(lesson: catalog.Lesson, venv: Path = VENV) -> tuple[float, dict[str, Any], list[str]]:
+    """Execute one lesson in an empty folder with an environment's kernel: seconds, executed copy, faults."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         shutil.copyfile(ROOT / lesson.path, folder / lesson.path.name)
         spec = folder / "jupyter/kernels/alone"
         spec.mkdir(parents=True)
-        command = [str(VENV / "bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [str(venv / "bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         about = {"argv": command, "display_name": "alone", "language": "python"}
         (spec / "kernel.json").write_text(json.dumps(about), encoding="utf-8")
         work = folder / "work"
         work.mkdir()
         home = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "LLM90_ROOT")}
-        home |= {"JUPYTER_PATH": str(folder / "jupyter"), "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}"}
+        home |= {"JUPYTER_PATH": str(folder / "jupyter"), "PATH": f"{venv / 'bin'}:{os.environ['PATH']}"}
         call = [sys.executable, "-m", "papermill", "--kernel", "alone", "--cwd", str(work), "--no-progress-bar"]
         call += ["--start-timeout", "120", str(folder / lesson.path.name), str(folder / "out.ipynb")]
         start = time.monotonic()
@@ -82,7 +93,7 @@ def run(lesson: catalog.Lesson) -> dict[str, Any]:
         out = folder / "out.ipynb"
         copy = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"cells": []}
         faults = outputs.faults(copy) if copy["cells"] else ["it did not start: " + done.stderr[-500:]]
-        return {"day": lesson.day, "seconds": round(time.monotonic() - start, 1), "faults": faults}
+        return round(time.monotonic() - start, 1), copy, faults
 
 
 def chosen(words: list[str]) -> list[catalog.Lesson]:
@@ -100,10 +111,10 @@ def main() -> int:
     prepare(lessons)
     report = []
     for lesson in lessons:
-        report.append(run(lesson))
-        faults = report[-1]["faults"]
+        took, _, faults = run(lesson)
+        report.append({"day": lesson.day, "seconds": took, "faults": faults})
         print(
-            f"{'FAILS' if faults else 'ok   '}  {lesson.name} ({report[-1]['seconds']} s)",
+            f"{'FAILS' if faults else 'ok   '}  {lesson.name} ({took} s)",
             *faults,
             sep="\n  ",
             flush=True,

@@ -1,7 +1,7 @@
 """Keep what every run found, so that the book can draw trends: ``python scripts/history.py``.
 
 Writes ``_build/history.json``: one entry for each executed copy that git ever held under
-``outputs/``. The nightly job adds ``--executed``, for the copies in ``_build/executed``, and
+``outputs/``. The nightly job adds ``--add FOLDER``, for the copies its shards brought, and
 ``--merge FILE``, for the published history. Without git only the copies in ``outputs/``
 count. Old entries are thinned to one a week.
 """
@@ -59,10 +59,10 @@ def from_git(root: Path, seen: set[str]) -> Iterator[Entry]:
             yield found
 
 
-def from_folders(root: Path, stores: Iterable[str]) -> Iterator[Entry]:
-    """Entries of the copies that lie in these folders."""
-    for store in stores:
-        for path in sorted((root / store).glob("*/day[0-9][0-9]_*.ipynb")):
+def from_folders(folders: Iterable[Path]) -> Iterator[Entry]:
+    """Entries of the executed copies that lie anywhere in these folders."""
+    for folder in folders:
+        for path in sorted(folder.rglob("day[0-9][0-9]_*.ipynb")):
             found = entry(int(path.name[3:5]), json.loads(path.read_text(encoding="utf-8")))
             if found:
                 yield found
@@ -100,14 +100,14 @@ def load(path: Path) -> list[Entry]:
         sys.exit(f"{path} is no history ({type(err).__name__}: {err}); expected JSON with a list named 'runs'")
 
 
-def update(root: Path, merge: Path | None = None, executed: bool = False) -> list[Entry]:
+def update(root: Path, merge: Path | None = None, add: Path | None = None) -> list[Entry]:
     """Bring the history up to date and write it; returns its entries."""
     place, mark = root / PLACE, root / SEEN
     kept = load(place) if place.exists() else []
     seen = set(mark.read_text().split()) if mark.exists() and place.exists() else set()
     given = load(merge) if merge else []
-    stores = (outputs.STORE, outputs.BUILD) if executed else (outputs.STORE,)
-    found = thinned(merged(kept, given, from_git(root, seen), from_folders(root, stores)))
+    folders = [root / outputs.STORE, *([add] if add else [])]
+    found = thinned(merged(kept, given, from_git(root, seen), from_folders(folders)))
     outputs.write(place, {"schema": 1, "runs": found})
     mark.write_text("\n".join(sorted(seen)))
     return found
@@ -117,9 +117,9 @@ def main() -> int:
     """Update the history of this repository and say what it holds."""
     parser = argparse.ArgumentParser(description="keep what every run found, for the book's trends")
     parser.add_argument("--merge", type=Path, help="an earlier history whose entries are kept as well")
-    parser.add_argument("--executed", action="store_true", help="count the copies in _build/executed as well")
+    parser.add_argument("--add", type=Path, help="a folder of executed copies that count as well")
     given = parser.parse_args()
-    found = update(ROOT, given.merge, given.executed)
+    found = update(ROOT, given.merge, given.add)
     days = {one["finished"][:10] for one in found}
     print(f"history: {len(found)} runs of {len({one['day'] for one in found})} lessons on {len(days)} days: {PLACE}")
     return 0
