@@ -1,4 +1,4 @@
-"""Checks of day 11: a permutation test of medians, Holm, a test that may be watched, users needed."""
+"""Checks of day 11: permuted medians, Holm, a test that may be watched, a bound for planned looks, users needed."""
 
 import math
 import statistics
@@ -30,7 +30,7 @@ def median_p(fn):
         ("the same, exchanged", [1.0, 2.0, 3.0], [5.0, 7.0, 9.0]),
         ("equal values", [4.0, 4.0], [4.0, 4.0, 4.0]),
         ("one against one", [1.0], [2.0]),
-        ("tenths, which round", [0.1, 0.2, 0.7], [0.3, 0.4, 0.6]),
+        ("tenths, which round", [0.1, 0.7, 0.1], [0.3, 0.6, 0.4]),
         ("an outlier", [0.0, 1.0, 90.0], [2.0, 3.0, 4.0]),
     ]
     for _ in range(12):
@@ -42,6 +42,7 @@ def median_p(fn):
         for words, slip in (
             ("more extreme than seen is not enough: *at least as* extreme counts", {"strict": True}),
             ("two-sided: a difference of the other sign is as extreme", {"signed": True}),
+            ("equal differences came out unequal by rounding: allow for 1e-9", {"slack": 0.0}),
             ("this is the p of the means; the task compares medians", {"centre": statistics.fmean}),
         ):
             assert not (math.isclose(got, _namings(a, b, **slip)) and not math.isclose(want, got)), f"{what}: {words}"
@@ -85,10 +86,12 @@ def holm_list(fn):
     return "six cases on paper, twenty random lists, none at all"
 
 
-def _watched(sa, na, sb, nb, tau, running=True, root=True, pooled=True, squared=True, cap=True):
+def _watched(sa, na, sb, nb, tau, running=True, root=True, pooled=True, squared=True, cap=True, empty=False):
     out, lowest = [], 1.0 if cap else math.inf
     for s0, n0, s1, n1 in zip(sa, na, sb, nb, strict=True):
         p = 1.0
+        if empty:
+            n0, n1 = max(n0, 1), max(n1, 1)
         if min(n0, n1) > 0 and 0 < s0 + s1 < n0 + n1:
             pool = (s0 + s1) / (n0 + n1)
             p0, p1 = s0 / n0, s1 / n1
@@ -110,6 +113,7 @@ def watched_p(fn):
         ("12 and 28 of 100", [12], [100], [28], [100], 0.1),
         ("no trial, one arm, all alike, then some", [0, 0, 5, 9], [0, 4, 5, 20], [0, 0, 5, 18], [0, 0, 5, 20], 0.2),
         ("evidence that comes and goes", [5, 50, 100], [100, 200, 300], [25, 55, 101], [100, 200, 300], 0.1),
+        ("an arm without a trial beside 990 of 1,000", [0, 0], [0, 0], [990, 1985], [1000, 2000], 0.5),
         ("only failures", [0, 0], [10, 20], [0, 0], [10, 20], 0.1),
         ("an arm without a success", [0, 0], [50, 100], [6, 20], [50, 100], 0.1),
     ]
@@ -132,6 +136,7 @@ def watched_p(fn):
             continue
         for words, slip in (
             ("a p-value above 1: evidence below 1 counts as 1", {"cap": False}),
+            ("an arm without a trial is not an arm with one failure: there is no evidence yet", {"empty": True}),
             ("your p rises again; once Λ has reached a height, that counts for ever", {"running": False}),
             ("the square root in front is missing: the price of not knowing the difference", {"root": False}),
             ("under the null both arms have one share: pool the two for the variance", {"pooled": False}),
@@ -141,6 +146,49 @@ def watched_p(fn):
         k = int(np.argmax(~np.isclose(got, want, rtol=1e-9, atol=0)))
         raise AssertionError(f"{what}, look {k + 1}: expected {want[k]:.6f}, got {got[k]:.6f}")
     return "one look, no evidence, evidence that fades, no success, three canaries of sixty looks"
+
+
+def _any_alarm(looks, bound, nodes=160):
+    """Chance that |z| exceeds ``bound`` at one of ``looks`` evenly spaced looks, Gaussian, nothing differing."""
+    unit, weight = np.polynomial.legendre.leggauss(nodes)
+    x, w = unit * bound, weight * bound
+    alive = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    for k in range(2, looks + 1):
+        y = unit * bound * math.sqrt(k)
+        alive = np.exp(-((y[:, None] - x) ** 2) / 2) @ (w * alive) / math.sqrt(2 * math.pi)
+        x, w = y, weight * bound * math.sqrt(k)
+    return 1 - float(w @ alive)
+
+
+def peeking_bound(fn):
+    cases = ((1, 0.05), (2, 0.05), (5, 0.05), (10, 0.05), (5, 0.01), (3, 0.2))
+    for looks, alpha in cases:
+        got = float(fn(looks, alpha))
+        alarms, what = _any_alarm(looks, got), f"{looks} looks, alpha {alpha:g}"
+        slips = {name: wrong(looks, alpha) for name, wrong in WRONG["peeking_bound"].items()} if looks > 1 else {}
+        for words, slip in slips.items():
+            assert abs(got - slip) > 1e-6, f"{what}: {got:.4f} makes {alarms:.2%} false alarms; {words}"
+        assert got > 0 and _any_alarm(looks, got - 1.1e-5) >= alpha >= _any_alarm(looks, got + 1.1e-5), (
+            f"{what}: {got:.5f} makes {alarms:.3%} false alarms, not {alpha:.0%}; "
+            f"{'raise' if alarms > alpha else 'lower'} the bound"
+        )
+    default = float(fn(4))
+    assert abs(_any_alarm(4, default) - 0.05) < 1e-5, "default: alpha 0.05"
+    return "one to ten looks, three alphas, the default, by integration"
+
+
+def _one_tail(looks, alpha):
+    low, high = 0.01, 8.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _any_alarm(looks, middle) > 2 * alpha else (low, middle)
+    return high
+
+
+def _quantile(tail):
+    from scipy import stats
+
+    return float(stats.norm.isf(tail))
 
 
 def users_needed(fn):
@@ -190,6 +238,7 @@ WRONG = {
         "strictly more extreme": lambda a, b: _namings(a, b, strict=True),
         "one-sided": lambda a, b: _namings(a, b, signed=True),
         "means": lambda a, b: _namings(a, b, centre=statistics.fmean),
+        "no allowance for rounding": lambda a, b: _namings(a, b, slack=0.0),
     },
     "holm_list": {
         "Bonferroni": lambda p: _holm(p, steps=False),
@@ -203,6 +252,13 @@ WRONG = {
         "unpooled variance": lambda *a: _watched(*a, pooled=False),
         "tau not squared": lambda *a: _watched(*a, squared=False),
         "above one": lambda *a: _watched(*a, cap=False),
+        "an empty arm divided by one": lambda *a: _watched(*a, empty=True),
+    },
+    "peeking_bound": {
+        "each look keeps the whole of alpha, so the alarms add up": lambda k, a=0.05: _quantile(a / 2),
+        "Bonferroni counts one lucky streak at every look: too strict": lambda k, a=0.05: _quantile(a / 2 / k),
+        "looks that share users are not independent": lambda k, a=0.05: _quantile((1 - (1 - a) ** (1 / k)) / 2),
+        "two-sided: half of alpha in each tail": lambda k, a=0.05: _one_tail(k, a),
     },
     "users_needed": {
         "one-sided": lambda *a: _users(*a, sides=1),

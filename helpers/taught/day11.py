@@ -34,10 +34,11 @@ def msprt(successes_a, trials_a, successes_b, trials_b, tau):
     """
     sa, na, sb, nb = (np.asarray(x, float) for x in
                       (successes_a, trials_a, successes_b, trials_b))
+    seen = np.minimum(na, nb) > 0     # an empty arm tells nothing
     na, nb = np.maximum(na, 1), np.maximum(nb, 1)
     pool = (sa + sb) / (na + nb)
     v = pool * (1 - pool) * (1 / na + 1 / nb)
-    known = v > 0                     # all alike so far: no evidence
+    known = seen & (v > 0)            # nor do outcomes all alike
     v = np.where(known, v, 1.0)
     d = sb / nb - sa / na
     log_ratio = (-0.5 * np.log1p(tau**2 / v)
