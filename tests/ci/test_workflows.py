@@ -176,6 +176,13 @@ def test_every_script_step_runs(step: dict[str, Any], stage: dict[str, str]) -> 
     assert calls, "a step that calls nothing does nothing"
 
 
+@pytest.mark.parametrize("wrong", ["shards.py --count", "shards.py --gpu", "drift.py --days"])
+def test_a_failing_script_fails_its_step(wrong: str, stage: dict[str, str]) -> None:
+    (step,) = [param.values[0] for param in scripted() if wrong in param.values[0]["run"]]
+    given = dict.fromkeys(step.get("env", {}), "1")
+    assert shell(step["run"].replace(wrong, wrong + "x"), stage, **given).returncode != 0
+
+
 def test_an_issue_is_opened_extended_and_closed(stage: dict[str, str]) -> None:
     call = f"{ROOT}/scripts/ci/issue.sh nightly 'It broke' body.md"
     body = Path(stage["WORK"]) / "body.md"
