@@ -88,6 +88,8 @@ def resting_loss(fn):
                 raise AssertionError(f"n = {n}, lr {lr}, batch {batch}: expected {want:.4g}, got {got:.4g}; {words}")
         raise AssertionError(f"n = {n}, lr {lr}, batch {batch}: expected {want:.4g}, got {got:.4g}; solve for V first")
     assert fn(np.diag([1.0, 10.0]), np.eye(2), 0.21, 8) == math.inf, "beyond the edge the variance grows without end"
+    edge = fn(np.diag([1.0, 8.0]), np.eye(2), 0.25, 8)
+    assert edge == math.inf, f"at the edge, lr·h = 2, nothing shrinks and the variance has no end: inf, got {edge:.4g}"
     return "four Hessians with unrelated noise against a Lyapunov solver, and beyond the edge"
 
 
