@@ -12,7 +12,6 @@ from typing import Any
 import book_marks as marks
 import book_plan
 from docutils import nodes
-from sphinx import search
 from sphinx.transforms import SphinxTransform
 
 FOLDED = {"figure": "Drawing code", "claim": "How it is checked", "solution": "Solution"}
@@ -155,20 +154,6 @@ class Spacing(SphinxTransform):
                 node[0] = nodes.Text(marks.spaced(node.astext()))
 
 
-class Index(search.IndexBuilder):
-    """What search knows of a page: prose, code and claims, not what its cells printed."""
-
-    def feed(self, docname: str, filename: str, title: str, doctree: nodes.document) -> None:
-        """Index the page with its printed output out of sight."""
-        printed = [node for node in doctree.findall(nodes.literal_block) if "output" in node["classes"]]
-        kept = [node.children for node in printed]
-        for node in printed:
-            node.children = []
-        super().feed(docname, filename, title, doctree)
-        for node, children in zip(printed, kept, strict=True):
-            node.children = children
-
-
 def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
     """The form under the title: who ran this, when, for how long; and the buttons."""
     made, rows = page["made"], []
@@ -302,4 +287,3 @@ def setup(app: Any) -> None:
     app.add_transform(Diagrams)
     app.add_transform(CellTransform)
     app.add_transform(Spacing)
-    search.IndexBuilder = Index  # type: ignore[misc]

@@ -48,7 +48,7 @@ TOP = [
 SCRIPTS = {"book/index": "front.js", "book/results": "ledger.js", "book/status": "ledger.js"}
 SCRIPTS |= {docname: "career.js" for docname, _ in CAREER}
 # The order of the style sheets is their order in the cascade.
-SHEETS = ("tokens", "base", "frame", "lesson", "code", "front", "ledger", "career", "phone", "print")
+SHEETS = ("tokens", "base", "frame", "lesson", "code", "front", "ledger", "career", "search", "phone", "print")
 
 
 def stamp(folder: str, pattern: str) -> str:
@@ -205,11 +205,10 @@ def assets(app: Any, exception: Exception | None) -> None:
     for name in SHEETS:
         (out / f"css/{name}.css").unlink(missing_ok=True)
     keep = {"css", "fonts", "img", "js", "vendor"}
-    kept = {"documentation_options.js", "doctools.js", "sphinx_highlight.js", "language_data.js", "searchtools.js"}
     for path in out.iterdir():
         if path.is_dir() and path.name not in keep:
             shutil.rmtree(path)
-        elif path.is_file() and path.name not in kept:
+        elif path.is_file():
             path.unlink()
 
 

@@ -33,6 +33,7 @@ import book_lists  # noqa: E402
 import book_marks  # noqa: E402
 import book_plan  # noqa: E402
 import book_refs  # noqa: E402
+import book_search  # noqa: E402
 import book_terms  # noqa: E402
 
 from helpers.claims import MIME as CLAIM  # noqa: E402
@@ -218,6 +219,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)
     parts = (book_cells, book_terms, book_ledger, book_front, book_lists, book_history, book_hardware, book_refs)
-    for module in (*parts, book_career, book_frame):
+    for module in (*parts, book_career, book_search, book_frame):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

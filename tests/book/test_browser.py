@@ -89,6 +89,22 @@ def test_search_opens_by_keyboard_from_any_page(visit: Visit) -> None:
     page.wait_for_selector("#search-results li")
 
 
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [("softmax", "#term-softmax"), ("kappa", "day"), ("κ", "day"), ("fully_shard", "day54_"), ("条件数", "#term-")],
+)  # fmt: skip
+def test_search_answers_as_one_types(visit: Visit, typed: str, first: str) -> None:
+    page = visit("book/status.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(typed)
+    page.wait_for_function("document.querySelector('#hits-said').textContent.includes('found')")
+    page.wait_for_function("document.querySelectorAll('#hits li').length > 0")
+    page.wait_for_timeout(300)
+    assert first in (page.locator("#hits a").first.get_attribute("href") or "")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.closest('#hits') !== null")
+
+
 def test_the_theme_button_keeps_its_choice(visit: Visit) -> None:
     page = visit("book/index.html")
     paper = "getComputedStyle(document.body).backgroundColor"

@@ -269,13 +269,25 @@ def test_the_front_page_counts_from_the_ledger(small: Path) -> None:
     assert front.count('class="day none"') == 87
 
 
-def test_search_knows_prose_and_claims_and_not_what_cells_printed(small: Path) -> None:
-    index = (small / "searchindex.js").read_text(encoding="utf-8")
-    terms = index.split('"terms":')[1] if '"terms":' in index else index.split("terms:")[1]
-    for word in ("nonsens", "halv", "\\\\u6ce8\\\\u610f\\\\u529b"):
-        assert re.search(rf'"{word}":', terms), word
-    assert re.search(r'"wide":', terms), "a claim's words"
-    assert not re.search(r'"zyzzyva":', terms), "a printed word"
+def test_search_knows_prose_names_and_claims_and_not_what_cells_printed(small: Path) -> None:
+    rows: list[list[str]] = []
+    for number in range(4):
+        text = (small / f"search-{number}.js").read_text(encoding="utf-8")
+        assert text.startswith(f"llm90.found({number},")
+        rows += json.loads(text.strip()[len("llm90.found(0,") : -1])
+    day = [row for row in rows if "day33_" in row[1]]
+    build = next(row for row in day if row[1].endswith("#build-a-thing"))
+    assert build[:4] == ["part", build[1], "Day 33 · Self-attention", "Build · A thing"]
+    assert "Attention (注意力) is attention" in build[4] and "nonsense" in build[4]
+    claims = [row for row in day if row[0] == "claim"]
+    assert [row[3] for row in claims] == ["Claim 33.1", "Claim 33.2", "Claim 33.3"] and "Too wide. 9.9 %" in claims[1][
+        4
+    ]
+    assert any("halve" in row[5].split() for row in day), "a name in the code"
+    assert any("√ d" in row[4] or "√d" in row[4] for row in day), "a formula as one types it"
+    assert any(row[0] == "term" and row[2] == "attention" for row in rows)
+    assert "zyzzyva" not in json.dumps(rows), "a printed word"
+    assert not (small / "searchindex.js").exists()
 
 
 def test_downloads_are_the_clean_source(small: Path) -> None:
