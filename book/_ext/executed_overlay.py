@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # helpers of this 
 
 import book_career  # noqa: E402
 import book_cells  # noqa: E402
+import book_download  # noqa: E402
 import book_frame  # noqa: E402
 import book_front  # noqa: E402
 import book_hardware  # noqa: E402
@@ -219,6 +220,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("env-purge-doc", purge)
     app.connect("env-get-outdated", outdated)
     parts = (book_cells, book_terms, book_ledger, book_front, book_lists, book_history, book_hardware, book_refs)
-    for module in (*parts, book_career, book_search, book_frame):
+    for module in (*parts, book_career, book_search, book_download, book_frame):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import textwrap
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +296,22 @@ def test_downloads_are_the_clean_source(small: Path) -> None:
     assert 'href="../../_sources/notebooks/phase2_core/day33_self_attention.ipynb" download' in page(small, 33)
     source = json.loads((small / "_sources/notebooks/phase2_core/day33_self_attention.ipynb").read_text("utf-8"))
     assert not any(cell.get("outputs") for cell in source["cells"])
+
+
+def test_one_file_brings_all_notebooks_and_what_they_import(small: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(small / "llm90-notebooks.zip") as archive:
+        held = archive.namelist()
+        assert archive.testzip() is None
+    assert [name for name in held if "/notebooks/" in name] == [
+        f"llm90/notebooks/phase2_core/{name}.ipynb"
+        for name in ("day33_self_attention", "day34_multi_head_attention", "day35_positional_encoding")
+    ]
+    sys.path.insert(0, str(ROOT / "book/_ext"))
+    import book_download
+
+    own = {path.relative_to(ROOT).as_posix() for path in book_download.members(ROOT)}
+    assert {"pyproject.toml", "LICENSE", "helpers/lesson.py", "helpers/sources/sources.toml"} <= own
+    assert not [name for name in own if "runner" in name or "__pycache__" in name]
 
 
 def test_without_a_repository_no_page_links_to_one(small: Path) -> None:
