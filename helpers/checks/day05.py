@@ -34,6 +34,7 @@ def perpendicular(fn):
     pairs = [rng.standard_normal((2, n)) for n in (2, 3, 10)]
     pairs += [np.array([[3.0, 4.0], [0.0, 5.0]]), np.array([[1.0, 0.0], [1.0, 1e-3]])]
     pairs += [np.array([[1e8, 1.0], [1.0, 0.0]]), np.array([[1e-8, 0.0], [1.0, 1.0]]), np.array([[1.0, 2], [-1, -2]])]
+    pairs += [1e-12 * np.array([[3.0, 4.0], [0.0, 5.0]])]
     for p, q in pairs:
         given = p.copy(), q.copy()
         out = fn(p, q)
@@ -47,7 +48,9 @@ def perpendicular(fn):
         left = abs(new[0] @ new[1]) / size
         flipped = abs((c * p + s * q) @ (c * q - s * p)) / size
         assert left < 1e-7 or flipped > 1e-7, "it turns the wrong way: c p - s q and s p + c q are the new columns"
-        hint = "; equally long columns turn by 45°" if abs(p @ p - q @ q) < 1e-12 else ""
+        hint = "; equally long columns turn by 45°" if abs(p @ p - q @ q) < 1e-12 * (p @ p) else ""
+        if (c, s) == (1, 0):
+            hint = "; you did not turn: a small product is no right angle where the columns are small"
         assert left < 1e-7, f"columns {p[:3]} and {q[:3]}: after the turn their product is {left:.1e}, not 0{hint}"
         assert c > 0 and abs(s) <= c + 1e-12, (
             f"c = {c:.3f}, s = {s:.3f}: they are perpendicular, but by the larger angle; take the smaller root t"
@@ -77,6 +80,10 @@ def pseudo(fn):
     assert d[2, 2] == 0 and abs(d[1, 1] - 1) < 1e-12, (
         "values 10, 1, 0.05 and cut 0.01: 0.05 is below 0.01 of the largest and counts as zero, 1 does not"
     )
+    d = np.asarray(fn(np.diag([10.0, 8.0, 0.11]), 0.01))
+    assert abs(d[2, 2] - 1 / 0.11) < 1e-9, (
+        "values 10, 8, 0.11 and cut 0.01: 0.11 is above 0.01 of the LARGEST and is inverted; no sum or norm of all"
+    )
     zero = np.asarray(fn(np.zeros((2, 3)), 1e-10))
     assert zero.shape == (3, 2) and not zero.any(), "the zero matrix has the pseudo-inverse zero, of the turned shape"
     return "six shapes and ranks at three scales, a cut between values, and zero"
@@ -93,7 +100,8 @@ def best_for(fn):
         assert isinstance(pair, tuple) and len(pair) == 2, "return two factors, left and right"
         left, right = map(np.asarray, pair)
         assert left.shape == (out, k) and right.shape == (k, inn), (
-            f"left should be {(out, k)} and right {(k, inn)}, got {left.shape} and {right.shape}"
+            f"{tokens} tokens, k = {k}: left should be {(out, k)} and right {(k, inn)}, "
+            f"got {left.shape} and {right.shape}" + ("; fewer tokens than k: fill up with zeros" if tokens < k else "")
         )
         got = np.linalg.norm(w @ x - left @ (right @ x))
         s = np.linalg.svd(w @ x, compute_uv=False)
@@ -135,6 +143,8 @@ def _divided(s, share):
 def _turns(kind):
     def fn(p, q):
         gamma = p @ q
+        if kind == "absolute" and abs(gamma) < 1e-9:
+            return 1.0, 0.0
         if gamma == 0 and kind != "sign":
             return 1.0, 0.0
         if kind == "sign" and (gamma == 0 or not p.any() or not q.any()):
@@ -161,8 +171,8 @@ def _pseudos(kind):
         if kind == "all":
             with np.errstate(all="ignore"):
                 return q.T / s @ p.T
-        if kind == "absolute":
-            keep = s > cut
+        if kind in ("absolute", "norm"):
+            keep = s > cut * (1 if kind == "absolute" else np.linalg.norm(s))
             return q[keep].T / s[keep] @ p[:, keep].T
         keep = s > cut * s.max(initial=0)
         return (p[:, keep] / s[keep]) @ q[keep]
@@ -181,6 +191,9 @@ def _bests(kind):
         else:
             p, s, q = np.linalg.svd(w @ x, full_matrices=False)
             left, right = p[:, :k] * s[:k], q[:k]
+        if kind == "fewer":
+            left = np.linalg.svd(w @ x, full_matrices=False)[0][:, :k]
+            right = left.T @ w
         return left, right
 
     return fn
@@ -196,15 +209,18 @@ WRONG = {
         "takes the larger root": _turns("larger"),
         "takes sign instead of copysign": _turns("sign"),
         "turns the wrong way": _turns("backwards"),
+        "takes small columns for perpendicular ones": _turns("absolute"),
     },
     "pseudo": {
         "inverts everything": _pseudos("all"),
         "cuts at an absolute size": _pseudos("absolute"),
+        "cuts relative to the norm of all values": _pseudos("norm"),
         "forgets to transpose": _pseudos("forget"),
     },
     "best_for": {
         "truncates the weights": _bests("weights"),
         "takes the SVD of the inputs": _bests("inputs"),
         "returns factors of the product": _bests("outputs"),
+        "forgets that there may be fewer tokens than k": _bests("fewer"),
     },
 }
