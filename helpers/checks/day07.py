@@ -57,7 +57,7 @@ def _log_density(x, means, variances):
     return -0.5 * (np.log(2 * np.pi * variances) + square).sum(-1)
 
 
-def _round(x, weights, means, variances, floor, axis=1, old=False, shares=True, added=False):
+def _round(x, weights, means, variances, floor, axis=1, old=False, shares=True, added=False, bare=False):
     with np.errstate(divide="ignore"):
         s = _log_density(x, means, variances) + (np.log(weights) if shares else 0)
     r = np.exp(s - s.max(axis, keepdims=True))
@@ -67,7 +67,7 @@ def _round(x, weights, means, variances, floor, axis=1, old=False, shares=True, 
     new = r.T @ x / safe
     spread = (x[:, None] - (means if old else new)) ** 2
     v = (r[:, :, None] * spread).sum(0) / safe
-    return mass / len(x), new, v + floor if added else np.maximum(v, floor)
+    return mass / len(x), new, v + floor if added else v if bare else np.maximum(v, floor)
 
 
 def em_round(fn):
@@ -88,6 +88,8 @@ def em_round(fn):
     got = fn(*(np.copy(a) if isinstance(a, np.ndarray) else a for a in empty))
     assert all(np.isfinite(part).all() for part in got), "a component of weight 0 gives NaN: its mass is 0"
     assert got[0][1] == 0, f"a component of weight 0 keeps weight 0, got {got[0][1]:g}"
+    for name, mine, right in zip(("weight", "mean", "variance"), got, _round(*empty), strict=True):
+        assert np.allclose(mine[0], right[0]), f"beside a component of weight 0 the {name} of the other is off"
     return "the text's points, four random shapes, copies, far points, an empty component"
 
 
@@ -113,6 +115,7 @@ SLIPS = {
     "the variance is taken around the old mean; the maximum is around the new one": {"old": True},
     "a component's share belongs into its score; yours ignores the weights": {"shares": False},
     "the floor is a maximum, not something to add": {"added": True},
+    "a component on a single point has variance 0 and an infinite density; the floor is missing": {"bare": True},
 }
 
 
@@ -265,6 +268,8 @@ WRONG = {
         "variance around the old mean": lambda *a: _round(*a, old=True),
         "weights left out": lambda *a: _round(*a, shares=False),
         "the floor is added": lambda *a: _round(*a, added=True),
+        "no floor": lambda *a: _round(*a, bare=True),
+        "gives up beside an empty component": lambda *a: a[1:4] if (a[1] == 0).any() else _round(*a),
         "densities instead of logarithms": _densities,
     },
     "sure_loss": {
