@@ -103,6 +103,9 @@ def test_search_answers_as_one_types(visit: Visit, typed: str, first: str) -> No
     assert first in (page.locator("#hits a").first.get_attribute("href") or "")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.closest('#hits') !== null")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    assert not page.evaluate("document.getElementById('find').open")
 
 
 def test_the_theme_button_keeps_its_choice(visit: Visit) -> None:
@@ -155,6 +158,52 @@ def test_the_grid_is_entered_at_today_and_walked_by_arrows(visit: Visit) -> None
     assert page.evaluate(at) == str(LESSONS[1].day)
     page.keyboard.press("Home")
     assert page.evaluate(at) == str(LESSONS[0].day)
+
+
+def test_ones_own_words_are_kept_and_travel_with_the_days(visit: Visit, base: str) -> None:
+    page = visit("book/feynman.html")
+    fields = page.locator("article textarea")
+    if fields.count() < 2:
+        pytest.skip("no finished lesson asks for one's own words yet")
+    fields.first.fill("like a librarian")
+    page.goto(base + "book/papers.html")
+    page.locator("[data-tick]").first.check()
+    assert page.locator("#ticked").inner_text().startswith("1 of ")
+    page.goto(base + "book/index.html")
+    with page.expect_download() as saved:
+        page.locator("#export").click()
+    kept = json.loads(Path(saved.value.path()).read_text(encoding="utf-8"))
+    assert list(kept["words"].values()) == ["like a librarian"] and len(kept["ticked"]) == 1
+    kept["words"] = {name: "and a baker" for name in kept["words"]} | {"done": "no key of ours"}
+    file = {"name": "d.json", "mimeType": "application/json", "buffer": json.dumps(kept).encode()}
+    page.locator("#file").set_input_files(files=[file])
+    page.wait_for_timeout(300)
+    page.goto(base + "book/feynman.html")
+    assert page.locator("article textarea").first.input_value() == "like a librarian\n\nand a baker"
+
+
+@pytest.mark.skipif(not RAN, reason="no lesson has run yet")
+def test_portfolio_lines_come_from_an_executed_notebook_only(visit: Visit) -> None:
+    page = visit("book/career.html")
+    lesson = RAN[-1]
+    claims = outputs.records(outputs.read(ROOT, lesson) or {}, CLAIM)
+    holds = [one for one in claims if one["status"] == "holds"]
+    page.locator("#runs").set_input_files([outputs.copy_path(ROOT, lesson), ROOT / lesson.path, ROOT / "README.md"])
+    page.wait_for_selector("#lines li")
+    assert page.locator("#lines li").count() == len(holds)
+    assert holds[0]["measured"] in page.locator("#lines li").first.inner_text()
+    assert "no notebook: README.md" in page.locator("#lines-said").inner_text()
+
+
+def test_five_questions_are_drawn(visit: Visit) -> None:
+    page = visit("book/interview.html")
+    every = page.locator("details.q").count()
+    if every < 6:
+        pytest.skip("fewer than six questions yet")
+    page.locator("#draw").click()
+    assert page.locator("details.q:visible").count() == 5
+    page.locator("#all").click()
+    assert page.locator("details.q:visible").count() == every
 
 
 def test_results_filter(visit: Visit) -> None:

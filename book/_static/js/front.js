@@ -58,8 +58,29 @@ document.addEventListener("DOMContentLoaded", () => {
     next.focus();
   });
 
+  /* What the reader wrote on the lessons' pages travels with the days. */
+  const WORDS = /^(say-\d+|log)$/;
+  function written() {
+    const words = {};
+    try {
+      for (const key of Object.keys(localStorage)) {
+        const name = key.replace(/^llm90\./, "");
+        if (name !== key && WORDS.test(name) && store.get(name, "")) words[name] = store.get(name, "");
+      }
+    } catch { /* a browser that forbids storage has none */ }
+    return words;
+  }
+  function take(words) {
+    for (const [name, text] of Object.entries(words ?? {})) {
+      if (!WORDS.test(name) || typeof text !== "string") continue;
+      const mine = store.get(name, "");
+      if (!mine.includes(text)) store.set(name, !mine || text.includes(mine) ? text : `${mine}\n\n${text}`);
+    }
+  }
+
   document.getElementById("export").addEventListener("click", () => {
-    const file = new Blob([JSON.stringify({ book: "llm90", done }, null, 1)], { type: "application/json" });
+    const kept = { book: "llm90", done, words: written(), ticked: store.get("ticked", {}) };
+    const file = new Blob([JSON.stringify(kept, null, 1)], { type: "application/json" });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(file);
     link.download = "llm90-days.json";
@@ -77,6 +98,8 @@ document.addEventListener("DOMContentLoaded", () => {
         if (day >= 1 && day <= 90 && /^\d{4}-\d\d-\d\d$/.test(date)) done[Number(day)] = date;
       }
       store.set("done", done);
+      take(read.words);
+      if (read.ticked && typeof read.ticked === "object") store.set("ticked", { ...read.ticked, ...store.get("ticked", {}) });
       refresh();
     } catch {
       said.textContent = " done · that file is no export of this page";

@@ -127,6 +127,7 @@
   const find = document.getElementById("find");
   attach(find.querySelector("input"), document.getElementById("hits"), document.getElementById("hits-said"), 8);
   find.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { event.preventDefault(); find.close(); return; }   // a search field would only clear itself
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
     const stops = [find.querySelector("input"), ...find.querySelectorAll("#hits a")];
     const at = stops.indexOf(document.activeElement);
