@@ -88,37 +88,47 @@ class Trend(SphinxDirective):
 
 
 def _chart(found: list[tuple[str, dict[str, int], float, int]]) -> str:
-    wide, high, left = 1040.0, 120.0, 40.0
+    """Two rows of bars over the dates: claims by status, and seconds a lesson took on average."""
+    wide, high, low = 1000.0, 110.0, 34.0
     first = date.fromisoformat(found[0][0]).toordinal()
-    span = max(1, date.fromisoformat(found[-1][0]).toordinal() - first)
-    step = (wide - left) / (span + 1)
-    tallest = max(sum(counts.values()) for _, counts, _, _ in found)
-    bars = []
-    for day, counts, hours, lessons in found:
-        x, base = left + step * (date.fromisoformat(day).toordinal() - first), high
-        words = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-        rows = []
+    step = wide / (date.fromisoformat(found[-1][0]).toordinal() - first + 1)
+    bar = min(0.66 * step, 9.0)
+    tallest = max(sum(counts.values()) for _, counts, _, _ in found) or 1
+    means = [3600 * hours / max(lessons, 1) for _, _, hours, lessons in found]
+    claims, times = [], []
+    for (day, counts, _, lessons), mean in zip(found, means, strict=True):
+        x = step * (date.fromisoformat(day).toordinal() - first) + (step - bar) / 2
+        base, rows = high, []
         for status in ("holds", "fails", "not-run"):
-            part = high * counts[status] / tallest if tallest else 0
+            part = high * counts[status] / tallest
+            if status == "fails" and part:
+                part = max(part, 4.0)  # a failure is never too thin to be seen
             base -= part
-            wider = max(1.0, min(step - 1, 24))
-            rows.append(f'<rect class="{status}" x="{x:.1f}" y="{base:.1f}" width="{wider:.1f}" height="{part:.1f}"/>')
-        bars.append(f"<g><title>{day}: {lessons} lessons, {hours:.1f} h, {words}</title>{''.join(rows)}</g>")
-    last = found[-1]
-    ends = (
-        f'<text x="{left:.0f}" y="{high + 17:.0f}">{found[0][0]}</text>'
-        f'<text x="{wide:.0f}" y="{high + 17:.0f}" text-anchor="end">{last[0]}</text>'
-        f'<text x="{left - 8:.0f}" y="12" text-anchor="end">{tallest}</text>'
-    )
-    name = (
-        f"Claims by date, from {found[0][0]} to {last[0]}: {last[1]['holds']} hold, {last[1]['fails']} fail at the end"
-    )
+            rows.append(f'<rect class="{status}" x="{x:.1f}" y="{base:.1f}" width="{bar:.1f}" height="{part:.1f}"/>')
+        said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+        claims.append(f"<g><title>{day}: {lessons} lessons, {said}</title>{''.join(rows)}</g>")
+        tall = low * mean / max(means)
+        times.append(
+            f'<g><title>{day}: {marks.duration(mean)} a lesson</title><rect class="holds" x="{x:.1f}" '
+            f'y="{low - tall:.1f}" width="{bar:.1f}" height="{tall:.1f}"/></g>'
+        )
+    begin, last = found[0][0], found[-1]
+    told = f"Claims by date, from {begin} to {last[0]}: {last[1]['holds']} hold and {last[1]['fails']} fail at the end"
+    mean_told = f"Time a lesson takes on average: {marks.duration(means[0])} first, {marks.duration(means[-1])} last"
+
+    def drawing(rows: list[str], tall: float, name: str) -> str:
+        return (
+            f'<svg viewBox="0 -6 {wide:.0f} {tall + 6:.0f}" preserveAspectRatio="none" style="height:{tall + 6:.0f}px" '
+            f'role="img" aria-label="{name}"><line x1="0" y1="{tall:.0f}" x2="{wide:.0f}" y2="{tall:.0f}"/>'
+            f"{''.join(rows)}</svg>"
+        )
+
     return (
-        f'<figure class="dots trend"><svg viewBox="0 0 {wide:.0f} {high + 22:.0f}" role="img" aria-label="{name}">'
-        f'<line x1="{left:.0f}" y1="{high:.0f}" x2="{wide:.0f}" y2="{high:.0f}"/>{"".join(bars)}{ends}</svg>'
-        "<figcaption><span>Claims as the book stood each evening</span>"
-        '<span><i class="sq ran"></i>hold</span><span><i class="sq fails"></i>fail</span>'
-        '<span><i class="sq not-run"></i>not run</span></figcaption></figure>'
+        f'<figure class="dots trend">{drawing(claims, high, told)}{drawing(times, low, mean_told)}'
+        f'<p class="ends"><span>{begin}</span><span>{last[0]}</span></p>'
+        f"<figcaption><span>Above, the claims as the book stood each evening, {tallest} at most; below, the seconds a "
+        f'lesson took on average, {marks.duration(means[-1])} at last</span><span><i class="sq ran"></i>hold</span>'
+        '<span><i class="sq fails"></i>fail</span><span><i class="sq not-run"></i>not run</span></figcaption></figure>'
     )
 
 

@@ -245,7 +245,8 @@ def test_hardware_compares_what_ran_on_both_kinds_with_the_present_code(small: P
 def test_status_draws_the_runs_and_the_trend(small: Path) -> None:
     text = (small / "book/status.html").read_text(encoding="utf-8")
     trend = text.split('<figure class="dots trend">')[1].split("</figure>")[0]
-    assert trend.count("<title>") == 4 and "2026-11-19: 2 lessons" in trend
+    assert trend.count("<title>") == 8 and "2026-11-19: 2 lessons" in trend
+    assert "2026-11-20: 51 s a lesson" in trend, "60 s of day 34 and 41.2 s of day 33"
     assert "<td></td>" in text.split('id="day-33"')[1].split("</tr>")[0], "one run on the present machine draws no bars"
     assert json.loads((small / "history.json").read_text(encoding="utf-8"))["runs"]
 
