@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import book_marks as marks
 import book_plan
 import book_prose
+import book_search
 import book_sources
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -40,9 +41,18 @@ def inline(text: str) -> list[nodes.Node]:
         elif slanted:
             found.append(nodes.emphasis("", slanted))
         else:
-            found.append(nodes.math("", formula))
+            found += scripted(book_search.formula(formula))
         at = match.end()
     return [*found, nodes.Text(text[at:])]
+
+
+def scripted(text: str) -> list[nodes.Node]:
+    """``ε^1/n`` with its exponent raised: a line of a bibliography needs no MathJax."""
+    found: list[nodes.Node] = []
+    for sign, part in re.findall(r"([_^]?)([^_^]+)", text):
+        kind = {"^": nodes.superscript, "_": nodes.subscript}.get(sign, nodes.emphasis)
+        found.append(kind("", part))
+    return found
 
 
 class References(SphinxDirective):

@@ -94,6 +94,20 @@
     box.insertAdjacentHTML("beforeend", `<button class="copy" type="button" data-do="copy" aria-label="Copy">${icon}</button>`);
   });
 
+  /* A formula in a line that is wider than the page scrolls in a line of its own. */
+  function fit() {
+    const inline = all("article mjx-container:not([display])");
+    inline.forEach((one) => one.classList.remove("wide"));
+    const wide = inline.filter((one) => one.offsetWidth > one.closest("p, li, dd, td, summary, div, section").clientWidth);
+    wide.forEach((one) => { one.classList.add("wide"); one.tabIndex = 0; });
+  }
+  window.MathJax?.startup?.promise?.then(() => document.fonts.ready).then(() => {
+    fit();
+    all("article details").forEach((part) => part.addEventListener("toggle", fit));
+    let soon = 0;
+    addEventListener("resize", () => { clearTimeout(soon); soon = setTimeout(fit, 200); });
+  });
+
   /* What the reader writes is kept as it is typed. */
   all("[data-keep]").forEach((field) => {
     field.value = store.get(field.dataset.keep, "");
