@@ -103,7 +103,10 @@ def quasi_newton(fn):
         given = g.copy()
         got = fn(given, list(pairs))
         assert np.array_equal(given, g), "g was changed in place: q = q - a * y makes a new array, q -= a * y does not"
-        assert all(np.array_equal(s, t) and np.array_equal(y, z) for (s, y), (t, z) in zip(pairs, kept, strict=True))
+        unchanged = all(
+            np.array_equal(s, t) and np.array_equal(y, z) for (s, y), (t, z) in zip(pairs, kept, strict=True)
+        )
+        assert unchanged, "a vector of `pairs` was changed in place: the next step needs it as it was"
         want = _dense(g, pairs)
         assert np.shape(got) == (n,), f"return a direction of shape ({n},), got {np.shape(got)}"
         scale = abs(want).max()
