@@ -35,7 +35,9 @@ class Work:
     @property
     def paper(self) -> bool:
         """Whether it is an article or a book, rather than a manual, a program or a data sheet."""
-        return any(PAPER_HOSTS.search(urlsplit(url).hostname or "") for url in self.links.values())
+        return (self.dated and "/" not in self.words) or any(
+            PAPER_HOSTS.search(urlsplit(url).hostname or "") for url in self.links.values()
+        )
 
     @property
     def dated(self) -> bool:
@@ -123,7 +125,8 @@ def _entry(piece: str) -> Iterator[tuple[Work, str]]:
                 found[-1][0].links[label(url)] = url
             continue
         if words:
-            prefix = words if before.rstrip().endswith((":", ",")) or words[0].isupper() else ""
+            label_like = words[0].isupper() and words.count(" ") < 3  # "PyTorch", not the start of a sentence
+            prefix = words if before.rstrip().endswith((":", ",")) or label_like else ""
         if not re.search("[a-z]{2}", name, re.I):
             name = same(url)  # "4171": the address says more
         elif prefix and len(prefix) < 60 and not YEAR.search(name):
