@@ -169,6 +169,8 @@ def calibration_error(fn):
     assert not math.isclose(got, float(np.mean(np.abs(np.subtract(p, label))))), (
         "compare the *mean* probability of a bin with its *share* of ones; case by case an honest 0.5 is off by 0.5"
     )
+    middle = abs(0.15 - 1 / 3) * 0.75 + 0.95 * 0.25
+    assert not math.isclose(got, middle), "the mean of what was stated in a bin is meant, not the bin's middle"
     assert math.isclose(got, want), f"0.1, 0.1, 0.1, 0.9 with labels 0, 0, 1, 0: expected {want:.4f}, got {got:.4f}"
     opposite = ([0.2, 0.2, 0.8, 0.8], [1, 0, 1, 0])
     assert math.isclose(fn(*opposite, 5), 0.3), (
@@ -179,7 +181,12 @@ def calibration_error(fn):
     assert math.isclose(fn(*edges, 2), _ece(*edges, 2)), (
         "a value on an inner edge (0.5 with two bins) belongs to the upper bin"
     )
-    assert math.isclose(fn([0.7, 0.3], [1, 1], 1), 0.5), "with a single bin: |mean probability − share of ones|"
+    one = float(fn([0.7, 0.3], [1, 1], 1))
+    assert not math.isclose(one, 0.2), (
+        "0.7 and 0.3, both 1: you compare the confidence in the likelier class with how often that class is right; "
+        "p is the probability of class 1, so 0.3 stays 0.3"
+    )
+    assert math.isclose(one, 0.5), f"with a single bin |mean probability − share of ones|: expected 0.5, got {one:.4f}"
     rng = np.random.default_rng(2)
     for _ in range(40):
         n, bins = int(rng.integers(1, 60)), int(rng.integers(1, 15))
@@ -189,6 +196,17 @@ def calibration_error(fn):
         assert math.isfinite(got), "a bin without cases gives NaN: it has no weight"
         assert math.isclose(got, want, rel_tol=1e-9), f"random, {bins} bins: expected {want:.5f}, got {got:.5f}"
     return "by hand, opposite errors, 0 and 1, edges, one bin, forty random sets with empty bins"
+
+
+def _confidence(p, label, bins=10):
+    p, label = np.asarray(p, float), np.asarray(label)
+    return _ece(np.maximum(p, 1 - p), (p >= 0.5) == label, bins)
+
+
+def _middle(p, label, bins=10):
+    p, label = np.asarray(p, float), np.asarray(label, float)
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    return float(np.abs(np.bincount(place, (place + 0.5) / bins - label)).sum() / len(p))
 
 
 def _shares_only(prior, log_likelihood):
@@ -261,6 +279,8 @@ WRONG = {
         "averages over bins": lambda p, label, bins=10: _ece(p, label, bins, weigh="bins"),
         "edges to the lower bin": lambda p, label, bins=10: _ece(p, label, bins, edge="down"),
         "errors of bins cancel": lambda p, label, bins=10: _ece(p, label, bins, absolute=False),
+        "the confidence in the likelier class": _confidence,
+        "the middle of the bin": _middle,
         "case by case": lambda p, label, bins=10: float(np.mean(np.abs(np.subtract(p, label)))),
     },
 }
