@@ -50,7 +50,7 @@ def module(root: Path, lesson: catalog.Lesson) -> str:
     body = "\n\n\n".join(parts)
     code = compile(body, "taught", "exec", dont_inherit=True)  # or annotations would not count
     used, own = _names(code, "LOAD"), _names(code, "STORE")
-    if unknown := sorted(used - own - imports.keys() - {*dir(builtins), "__name__"}):
+    if unknown := sorted(used - own - imports.keys() - {*dir(builtins), "__name__", "__annotations__"}):
         what = f"{lesson.name}: taught code uses {', '.join(unknown)}"
         raise TaughtError(f"{what}: tag the cell that defines it, or pass it as an argument")
     head = "\n".join(sorted(line for name, line in imports.items() if name in used))
