@@ -49,24 +49,26 @@ def settle(fn):
     return "two states, one, periodic, slow, negative and complex second eigenvalues, random chains"
 
 
-def _kn(text, n, history, symbol, d, letters, raw=False, spare="kinds", backoff=False, base=None, start=False):
+def _kn(text, n, history, symbol, d, letters, slip="", base=None):
+    raw, backoff, start = slip == "raw", slip == "backoff", slip == "start"
     history = history[max(0, len(history) - n + 1) :] if n > 1 else ""
     p = 1 / len(letters) if base is None else base
     for k in range(1, len(history) + 2):
-        h = history[len(history) - k + 1 :]
+        h = history[: k - 1] if slip == "end" else history[len(history) - k + 1 :]
         count = {}
         for s in letters:
             at = [i for i in range(len(text)) if text.startswith(h + s, i)]
             near = {text[i - 1] if i else "^" for i in at if i or start}
-            count[s] = len(at) if k == n or raw else len(near)
-        total = sum(count.values())
+            often = text.count(h + s) if slip == "overlap" else len(at)
+            count[s] = often if k == n or raw else len(near)
+        total = text.count(h) if slip == "total" and k == n and h else sum(count.values())
         if not total:
             continue
         kinds = sum(c > 0 for c in count.values())
         if backoff:
             p = max(count[symbol] - d, 0) / total if count[symbol] else d * kinds / total * p
         else:
-            handed = {"kinds": d * kinds / total, "once": d / total}[spare]
+            handed = d * (1 if slip == "once" else kinds) / total
             p = max(count[symbol] - d, 0) / total + handed * p
     return p
 
@@ -104,11 +106,14 @@ def kn_probability(fn):
 
 
 SLIPS = {
-    "below order n count different left neighbours, not occurrences": {"raw": True},
-    "what is handed on is d for each different successor, not d once": {"spare": "once"},
-    "interpolate: the shorter model adds its part for every symbol, also for those that were seen": {"backoff": True},
+    "below order n count different left neighbours, not occurrences": {"slip": "raw"},
+    "what is handed on is d for each different successor, not d once": {"slip": "once"},
+    "interpolate: the shorter model adds its part for every symbol, also for those that were seen": {"slip": "backoff"},
     "at the bottom stands the uniform distribution, or what one character hands on is lost": {"base": 0.0},
-    "the start of the text is not a neighbour": {"start": True},
+    "the start of the text is not a neighbour": {"slip": "start"},
+    "text.count steps over occurrences that overlap: look at every place": {"slip": "overlap"},
+    "the shorter history drops its FIRST character, the farthest back": {"slip": "end"},
+    "divide by the sum of the counts of h with a next symbol; an h that ends the text has none": {"slip": "total"},
 }
 
 
@@ -236,11 +241,14 @@ WRONG = {
         "the gap instead of the factor": _gap,
     },
     "kn_probability": {
-        "occurrences below": lambda *a: _kn(*a, raw=True),
-        "one discount handed on": lambda *a: _kn(*a, spare="once"),
-        "backing off instead of interpolating": lambda *a: _kn(*a, backoff=True),
+        "occurrences below": lambda *a: _kn(*a, slip="raw"),
+        "one discount handed on": lambda *a: _kn(*a, slip="once"),
+        "backing off instead of interpolating": lambda *a: _kn(*a, slip="backoff"),
         "no uniform floor": lambda *a: _kn(*a, base=0.0),
-        "the start counted as a neighbour": lambda *a: _kn(*a, start=True),
+        "text.count": lambda *a: _kn(*a, slip="overlap"),
+        "drops the last character": lambda *a: _kn(*a, slip="end"),
+        "divides by all occurrences of the history": lambda *a: _kn(*a, slip="total"),
+        "the start counted as a neighbour": lambda *a: _kn(*a, slip="start"),
     },
     "bits_per_byte": {
         "mean loss per token": lambda nats, text: sum(nats) / math.log(2) / len(nats) if nats else 0.0,
