@@ -125,7 +125,12 @@ def quasi_newton(fn):
             raise AssertionError(said + "with one pair write the product out: V B V' g + ρ s s'g, and compare")
         secant = abs(-fn(y, list(pairs)) - s).max() / abs(s).max()
         raise AssertionError(
-            said + (f"the newest pair must satisfy B y = s; yours misses by {secant:.1g}" if secant > 1e-6 else "")
+            said
+            + (
+                f"the newest pair must satisfy B y = s; yours misses by {secant:.1g}"
+                if secant > 1e-6
+                else "B y = s holds for the newest pair, so look at γ (of which pair?) and at the older pairs"
+            )
         )
     n = 200_000
     pairs = [(np.ones(n), 2 * np.ones(n))]
@@ -235,7 +240,7 @@ def _loops(g, pairs, order=1, gamma=True, rho="sy", back=-1):
         q = q - a * y
         kept.append(a)
     if pairs and gamma:
-        s, y = pairs[-1]
+        s, y = pairs[0 if gamma == "oldest" else -1]
         q = q * (s @ y) / (y @ y)
     for (s, y), a in zip(pairs[::order], kept[::back], strict=True):
         q = q + (a - (y @ q) / (s @ y)) * s
@@ -320,6 +325,7 @@ WRONG = {
         "I in place of γ I": lambda g, pairs: _loops(g, pairs, gamma=False),
         "a of another pair": lambda g, pairs: _loops(g, pairs, back=1),
         "uphill": lambda g, pairs: -_loops(g, pairs),
+        "γ of the oldest pair": lambda g, pairs: _loops(g, pairs, gamma="oldest"),
         "y·y in place of s·y": lambda g, pairs: _loops(g, pairs, rho="yy"),
         "the whole matrix": _dense,
     },
