@@ -113,9 +113,15 @@ def hub_counts(fn):
     g = torch.Generator().manual_seed(3)
     for n, d, k in [(5, 2, 1), (40, 6, 3), (100, 16, 10), (12, 3, 11)]:
         x = torch.randn(n, d, generator=g) * (0.1 + 5 * torch.rand(n, 1, generator=g))
-        x[0] = x[1] * 3  # the same direction, another length
+        x[0] = 3 * x[1] + 0.05 * torch.randn(d, generator=g)  # nearly one direction (no tie), another length
+        if k < n - 1:
+            x[-1] = -x[:-1].sum(0)  # points away from the rest: often nobody's neighbour
+        if n == 40:
+            x[:-1], x[-1] = x[:-1] * 0.05 + torch.ones(d), -torch.ones(d)  # and here certainly
         got = torch.as_tensor(fn(x.clone(), k))
-        assert tuple(got.shape) == (n,), f"one count per row: shape {(n,)}, got {tuple(got.shape)}"
+        assert tuple(got.shape) == (n,), (
+            f"one count per row: shape {(n,)}, got {tuple(got.shape)}; a row in nobody's list has the count 0"
+        )
         assert got.sum() == n * k, (
             f"n = {n}, k = {k}: the counts add up to {int(got.sum())}; n lists of k places give {n * k}"
         )
@@ -141,6 +147,11 @@ def _hubs(x, k, own=False, cosine=True):
     if not own:
         sims.fill_diagonal_(-math.inf)
     return sims.topk(k).indices.flatten().bincount(minlength=len(x))
+
+
+def _shorter(x, k):
+    x = F.normalize(x, dim=1)
+    return (x @ x.T).fill_diagonal_(-math.inf).topk(k).indices.flatten().bincount()
 
 
 def _slice_pairs(sentence, window):
@@ -231,6 +242,7 @@ WRONG = {
         "counts itself": lambda x, k: _hubs(x, k, own=True),
         "dot products": lambda x, k: _hubs(x, k, cosine=False),
         "places in its own list": lambda x, k: torch.full((len(x),), k),
+        "no count for the last rows": _shorter,
         "one neighbour too many": lambda x, k: _hubs(x, min(k + 1, len(x) - 1)) if k + 1 < len(x) else _hubs(x, k - 1),
     },
 }
