@@ -32,6 +32,7 @@ SYMBOLS |= dict.fromkeys(
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 COMMON = {*keyword.kwlist, *dir(builtins), "torch", "self", "dtype", "size", "item", "shape", "range", "device"}
 PRINTED = {"cell_output", "hang", "prov"}
+DRAWING = {"tag_figure", "tag_parameters"}  # cells whose names nobody looks for
 Record = tuple[str, str, str, str, str]  # address, page, part, prose, names in code
 
 
@@ -70,7 +71,7 @@ def code(node: nodes.Element) -> str:
     for block in node.findall(nodes.literal_block):
         at = block.parent
         while at is not node and at is not None:
-            if isinstance(at, nodes.section) or PRINTED & set(at.get("classes", [])):
+            if isinstance(at, nodes.section) or (PRINTED | DRAWING) & set(at.get("classes", [])):
                 break
             at = at.parent
         if at is node and "output" not in block["classes"]:

@@ -57,7 +57,8 @@
       }
       if (!score) continue;
       if (words.length > 1 && (one.low.includes(phrase) || one.head.includes(phrase) || one.top.includes(phrase))) score += 6;
-      if (one.kind === "term" && formsOf(phrase).some((form) => one.top === form || one.head.split(" ").includes(form))) score += 12;
+      if (one.kind === "term" && formsOf(phrase).includes(one.top)) score += 16;
+      else if (one.kind === "term" && formsOf(phrase).some((form) => one.head.split(" ").includes(form))) score += 8;
       else if (one.kind === "term") score += 1;
       if (one.kind === "claim") score += 1.5;
       if (!one.part && one.top.includes(phrase)) score += 4;
