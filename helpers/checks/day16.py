@@ -84,6 +84,14 @@ def _first_steps(fn):
     twins = fn(5)(lambda x: x)
     one, two = _Twin(), _Twin()
     assert twins(one) is one and twins(two) is two, "two objects that print alike are not equal: what is your key?"
+    apart = fn(5)(lambda *args, **kwargs: (args, sorted(kwargs.items())))
+    assert apart(("x", 1)) != apart(x=1), (
+        "a positional pair ('x', 1) and the named argument x=1 are different calls: keep the two apart in the key"
+    )
+    same = fn(5)(lambda x: x)
+    assert (same(-1), same(-2)) == (-1, -2), (
+        "-1 and -2 have the same hash, and only that: the key is the arguments themselves, not their hash"
+    )
     nothing = fn(5)(lambda x: made.append(x))
     nothing(7), nothing(7)
     assert made.count(7) == 1, "None is an answer, too: the second call ran the function again"
@@ -250,7 +258,18 @@ class _Counted:
         return self.fn(*args, **kwargs)
 
 
-def _cache(*, young=True, named=True, errors=False, none=True, shared=False, text=False, one_more=False):
+def _cache(
+    *,
+    young=True,
+    named=True,
+    errors=False,
+    none=True,
+    shared=False,
+    text=False,
+    one_more=False,
+    flat=False,
+    hashed=False,
+):
     common = OrderedDict()
 
     def lru(maxsize):
@@ -261,7 +280,8 @@ def _cache(*, young=True, named=True, errors=False, none=True, shared=False, tex
             @functools.wraps(fn)
             def wrapper(*args, **kwargs):
                 key = (args, tuple(kwargs.items())) if named else args
-                key = repr(key) if text else key
+                key = repr(key) if text else args + tuple(kwargs.items()) if flat else key
+                key = hash(key) if hashed else key
                 if key in kept and (none or kept[key] is not None):
                     count[0] += 1
                     if young:
@@ -396,6 +416,8 @@ WRONG = {
         "None counts as not kept": _cache(none=False),
         "one cache for all functions": _cache(shared=True),
         "the key as text": _cache(text=True),
+        "named arguments appended to the positional ones": _cache(flat=True),
+        "the hash as the key": _cache(hashed=True),
         "one place too many": _cache(one_more=True),
         "takes 0 for endless": _forgets_zero,
     },
