@@ -57,10 +57,17 @@ def top_curvature(fn):
         ("huge", [1e100, -2e99, 1.0]),
         ("thirty of them", [*np.linspace(-1, 0.8, 29), 1.0]),
     ]
+    cases += [("the same size with both signs, turned", [-3.0, 3.0, 1.0])] * 4
+    # exact, so that no rounding leads a start of (1, 0) or (1, 1) out of its own line
+    given = {
+        "a diagonal one": np.array([[-1.0, 0.0], [0.0, 3.0]]),
+        "the top vector is (1, -1)": np.array([[1.0, -2.0], [-2.0, 1.0]]),
+    }
+    cases += [(name, [-1.0, 3.0]) for name in given]
     for name, eig in cases:
         n, calls = len(eig), [0]
         q = np.linalg.qr(rng.normal(size=(n, n)))[0]
-        a = (q * np.array(eig)) @ q.T
+        a = given.get(name, (q * np.array(eig)) @ q.T)
 
         def product(v, a=a, calls=calls, n=n):
             v = np.asarray(v, dtype=float)
@@ -72,9 +79,13 @@ def top_curvature(fn):
             got = float(fn(product, n))
         want, size = max(eig), max(abs(e) for e in eig)
         assert calls[0] <= 2000, f"{name}: {calls[0]} calls of product, 2,000 are allowed"
-        if abs(got - want) > 1e-3 * size:
+        if not abs(got - want) <= 1e-3 * size:  # NaN is wrong, too
             hint = "is v of length 1 after every round, and are there rounds enough?"
-            if abs(got - min(eig)) <= 1e-3 * size or abs(got + min(eig)) <= 1e-3 * size:
+            if math.isnan(got):
+                hint = "a vector of length 0 cannot be divided by its length: stop there"
+            elif name in given:
+                hint = "a start with nothing of the top vector in it never finds it: start at random"
+            elif abs(got - min(eig)) <= 1e-3 * size or abs(got + min(eig)) <= 1e-3 * size:
                 hint = "that is the one of largest size (or its size); shift all eigenvalues so that none is negative"
             elif abs(abs(want) - got) <= 1e-3 * size:
                 hint = "the sign is lost: use the Rayleigh quotient, not a length"
@@ -84,18 +95,20 @@ def top_curvature(fn):
 
 def _top(product, n, rounds=900, wrong=""):
     def run(shift):
-        v = np.random.default_rng(0).normal(size=n)
+        v = np.ones(n) if wrong == "ones" else np.random.default_rng(0).normal(size=n)
         v = v / np.linalg.norm(v)
         for _ in range(rounds):
             y = product(v) + shift * v
             size = np.linalg.norm(y)
-            if size == 0:
+            if size == 0 and wrong != "zero":
                 break
             v = y if wrong == "raw" else y / size
         return (size if wrong == "length" else v @ product(v) / (v @ v)), size
 
     far, size = run(0.0)
     if wrong in ("plain", "length", "raw"):
+        return far
+    if wrong == "sometimes" and far > 0:
         return far
     return abs(far) if wrong == "size" else run(size)[0]
 
@@ -177,6 +190,9 @@ WRONG = {
         "its size": lambda product, n: _top(product, n, wrong="size"),
         "the length in place of the quotient": lambda product, n: _top(product, n, wrong="length"),
         "never normalised": lambda product, n: _top(product, n, wrong="raw"),
+        "starts at ones": lambda product, n: _top(product, n, wrong="ones"),
+        "divides by a length of zero": lambda product, n: _top(product, n, wrong="zero"),
+        "shifts only after a negative one": lambda product, n: _top(product, n, wrong="sometimes"),
         "five rounds": lambda product, n: _top(product, n, rounds=5),
     },
     "weight_std": {
