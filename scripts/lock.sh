@@ -7,7 +7,7 @@ uv=$(command -v .venv/bin/uv || command -v uv) || { echo "lock: uv is missing: p
 new=$(mktemp)
 trap 'rm -f "$new"' EXIT
 
-compile=("$uv" pip compile --quiet --universal --python-version 3.11 --override requirements/overrides.txt --no-header)
+compile=("$uv" pip compile --quiet --universal --python-version 3.11 --override requirements/overrides.txt --no-header --no-emit-package torch)
 [ -z "${UPGRADE:-}" ] && [ -f requirements.txt ] && compile+=(--constraints requirements.txt)
 {
   echo "# Made by \`make lock\` from requirements/*.in: every version of a CPU machine, without torch (scripts/pick_torch.sh)."
