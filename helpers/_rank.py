@@ -18,10 +18,12 @@ from pathlib import Path
 
 
 def agent() -> None:
-    """Start one keeper a rank, through torchrun or plainly; end with an error as soon as one of them does."""
+    """Start one keeper a rank, by torchrun, mpiexec or plainly; end with an error as soon as one of them does."""
     leash()
     launcher, ranks = sys.argv[1], int(sys.argv[2])
     command = [sys.executable, "-c", "from helpers._rank import keeper; keeper()"]
+    if launcher.endswith("mpiexec"):  # it takes this process's place, and the leash stays on
+        os.execv(launcher, [launcher, "-n", str(ranks), *_mpi_options(), *command])
     if launcher == "torchrun":
         from torch.distributed.run import main
 
@@ -35,9 +37,20 @@ def agent() -> None:
             sys.exit(1)  # the leash takes the others
 
 
+def _mpi_options() -> list[str]:
+    """Loopback and shared memory only, all files in the job's folder, waiting ranks that let others run."""
+    job = os.environ["TMPDIR"] = os.environ["LAUNCH_JOB"]
+    chosen = {"pml": "ob1", "btl": "self,sm,tcp", "btl_tcp_if_include": "127.0.0.0/8", "mpi_yield_when_idle": "1"}
+    chosen |= {"btl_sm_backing_directory": job}  # not /dev/shm, small in containers, where a killed rank leaves its own
+    return ["--allow-run-as-root", "--oversubscribe", *(w for k, v in chosen.items() for w in ("--mca", k, v))]
+
+
 def keeper() -> None:
     """Fork the rank, wait, and write down how it ended: nobody else learns of a signal."""
     leash()
+    for name in ("RANK", "LOCAL_RANK", "SIZE", "LOCAL_SIZE"):  # said by mpiexec in its own words
+        if value := os.environ.get(f"OMPI_COMM_WORLD_{name}"):
+            os.environ[name.replace("SIZE", "WORLD_SIZE")] = value
     job, rank = Path(os.environ["LAUNCH_JOB"]), os.environ["RANK"]
     out = os.open(job / f"out{rank}", os.O_WRONLY)
     os.dup2(out, 1)
@@ -100,6 +113,9 @@ def _run(job: Path, rank: str) -> None:
         distributed = sys.modules.get("torch.distributed")
         if distributed and distributed.is_initialized():
             distributed.destroy_process_group()
+        mpi = sys.modules.get("mpi4py.MPI")
+        if mpi and code == 0 and mpi.Is_initialized() and not mpi.Is_finalized():
+            mpi.Finalize()  # it waits for the others, and who leaves without it ends the whole job
     sys.stdout.flush()
     os._exit(code)
 

