@@ -38,11 +38,16 @@ def agent() -> None:
 
 
 def _mpi_options() -> list[str]:
-    """Loopback and shared memory only, all files in the job's folder, waiting ranks that let others run."""
+    """Loopback and shared memory only, all files in the job's folder, waiting ranks that let others run.
+
+    Said by environment variables, which ``launch(env=…)`` may set otherwise.
+    """
     job = os.environ["TMPDIR"] = os.environ["LAUNCH_JOB"]
     chosen = {"pml": "ob1", "btl": "self,sm,tcp", "btl_tcp_if_include": "127.0.0.0/8", "mpi_yield_when_idle": "1"}
     chosen |= {"btl_sm_backing_directory": job}  # not /dev/shm, small in containers, where a killed rank leaves its own
-    return ["--allow-run-as-root", "--oversubscribe", *(w for k, v in chosen.items() for w in ("--mca", k, v))]
+    for name, value in chosen.items():
+        os.environ.setdefault(f"OMPI_MCA_{name}", value)
+    return ["--allow-run-as-root", "--oversubscribe"]
 
 
 def keeper() -> None:
