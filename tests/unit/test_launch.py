@@ -317,6 +317,30 @@ def test_mpiexec_gives_ranks_and_results(run):
 
 
 @with_mpi
+def test_under_mpiexec_torch_is_imported_only_where_it_is_named(run, monkeypatch):
+    from helpers.lesson import current
+
+    monkeypatch.setattr(current, "day", 25)
+    monkeypatch.setattr(current, "seed", 7)
+    space = cell(
+        """
+        import sys, random
+        def light():
+            return any(name.startswith("tor") for name in sys.modules), random.random()
+        def heavy():
+            import torch
+            return torch.initial_seed(), random.random()
+        """
+    )
+    import random
+
+    random.seed(7)
+    first = random.random()
+    assert run(space["light"], ranks=1, launcher="mpiexec") == [(False, first)]
+    assert run(space["heavy"], ranks=1, launcher="mpiexec") == [(7, first)]
+
+
+@with_mpi
 def test_mpiexec_says_how_a_rank_failed(run):
     before, space = of_mpi(), cell(MPI_CELL)
     with pytest.raises(RankError) as err:
