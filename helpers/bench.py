@@ -72,7 +72,11 @@ def compare(functions: Mapping[str, Callable[[], object]], repeats: int = 15, qu
 
 
 def bytes_saved(fn: Callable[..., Any], *args: Any) -> int:
-    """Bytes that autograd keeps for the backward pass of ``fn(*args)``, each storage counted once."""
+    """Bytes that autograd keeps for the backward pass of ``fn(*args)``, each storage counted once.
+
+    Call no ``backward`` on what ``fn`` computes here: hooks on saved tensors switch off
+    autograd's check that none of them was changed in place (day 21).
+    """
     import torch
 
     seen: dict[int, tuple[Any, int]] = {}
