@@ -54,6 +54,7 @@ def peek(fn):
     assert source.taken == 4, f"after four items {source.taken} were taken from the stream"
     for empty in ([], iter(()), (x for x in ())):
         first, again = _pair(fn, empty)
+        assert hasattr(again, "__next__"), "nothing to come is also an iterator, not a list: iter(()), for example"
         assert first is None and list(again) == [], "an empty stream has no item: give None and an iterator of nothing"
     first, again = _pair(fn, iter(()), "none")
     assert (first, list(again)) == ("none", []), "the default is an answer, not an item: the iterator must stay empty"
@@ -113,12 +114,16 @@ def _packs_lazily(fn):
             f"{source.taken} documents were read for {k} rows of 4 (two ids each): yield a row as soon as it is full"
         )
         assert source.taken == 2 * k, f"after {k} rows {source.taken} documents were read, {2 * k} hold their ids"
-    rows, kept = fn(iter([[1, 2, 3], [4, 5, 6], [7, 8]]), 2), []
-    for row in rows:
+    documents, kept = [[1, 2, 3], [4, 5, 6], [7, 8]], []
+    for row in fn(iter(documents), 2):
         kept.append(list(row))
         row[:] = [-1, -1, -1]
     assert kept == [[1, 2], [3, 4], [5, 6], [7, 8]], (
         f"the consumer overwrote each row after use, and then came {kept}: a row that was handed out is not yours"
+    )
+    assert documents == [[1, 2, 3], [4, 5, 6], [7, 8]], (
+        f"the consumer overwrote its rows, and the caller's documents are {documents}: a document that happens to fill "
+        "a row must be copied, too"
     )
 
 
@@ -181,6 +186,13 @@ def _fetches_and_closes(fn):
     next(rows)
     rows.close()
     assert source.closed == 1, f"one stream was closed {source.closed} times"
+    streams = [_Source([1]), _Source([2, 3, 4, 5])]
+    rows = fn(streams)
+    _ = [next(rows) for _ in range(4)]
+    rows.close()
+    assert [s.closed > 0 for s in streams] == [True] * 2, (
+        "a stream that had ended before was not closed: every stream that has a close is, not only those still in turn"
+    )
 
 
 def _fit(documents, length, window):
@@ -283,6 +295,13 @@ def _peek_tee(items, default=None):
     return next(one, default), (x for x in list(itertools.islice(two, 1000)))
 
 
+def _peek_empty_list(items, default=None):
+    items = iter(items)
+    for first in items:
+        return first, itertools.chain([first], items)
+    return default, []
+
+
 def _packer(*, tail=True, rest=True, copy=True, own=True, eager=False, empty=False, late=False):
     def pack(documents, length):
         if eager:
@@ -315,6 +334,21 @@ def _each_document_alone(documents, length):
     for ids in documents:
         for k in range(0, len(ids), length):
             yield ids[k : k + length]
+
+
+def _hands_out_a_document(documents, length):
+    row = []
+    for ids in documents:
+        if not row and len(ids) == length:
+            yield ids
+            continue
+        row = row + ids
+        whole = len(row) - len(row) % length
+        for k in range(0, whole, length):
+            yield row[k : k + length]
+        row = row[whole:]
+    if row:
+        yield row
 
 
 def _one_row_per_document(documents, length):
@@ -389,6 +423,23 @@ def _closes_at_the_end(streams):
             s.close()
 
 
+def _closes_those_in_turn(streams):
+    going = [iter(s) for s in streams]
+    try:
+        while going:
+            left = []
+            for s in going:
+                for item in s:
+                    yield item
+                    left.append(s)
+                    break
+            going = left
+    finally:
+        for s in going:
+            if hasattr(s, "close"):
+                s.close()
+
+
 def _fitter(*, choose="fullest", split=True, leave="fullest", wait=False, last=True, cut=False, strict=False):
     def fit(documents, length, window):
         rows = []
@@ -431,6 +482,7 @@ WRONG = {
         "None counts as the end": _peek_none_is_end,
         "0 and False count as the end": _peek_falsy_is_end,
         "tee, then a list": _peek_tee,
+        "an empty list for an iterator": _peek_empty_list,
     },
     "pack_stream": {
         "drops the short last row": _packer(tail=False),
@@ -442,6 +494,7 @@ WRONG = {
         "waits for the next document": _packer(late=True),
         "packs each document alone": _each_document_alone,
         "if where while is needed": _one_row_per_document,
+        "hands out a document that fills a row": _hands_out_a_document,
     },
     "interleave": {
         "stops with the shortest": _turn(shortest=True),
@@ -453,6 +506,7 @@ WRONG = {
         "closes only after a full run": _closes_at_the_end,
         "closes lists, too": _turn(ask=False),
         "swallows a stream's error": _turn(swallow=True),
+        "closes only those still in turn": _closes_those_in_turn,
     },
     "fit": {
         "first fit": _fitter(choose="first"),
