@@ -84,6 +84,7 @@ def transfer(fn):
             assert dict(money) == want, f"4 from {one} to {two}: {dict(money)}, not {want}"
             orders.append(list(log))
             _refuses(fn, money, locks, one, two, want)
+            _gives_all(fn, locks, names, one, two)
         assert orders[0] == orders[1], (
             f"{a} to {b} locks {orders[0]}, {b} to {a} locks {orders[1]}: two threads, each with one of them, wait "
             "for ever; take them in one order"
@@ -105,6 +106,15 @@ def _call(fn, *args):
         fn(*args)
     except _Fault as fault:
         raise AssertionError(str(fault)) from None
+
+
+def _gives_all(fn, locks, names, one, two):
+    money = _Accounts(dict.fromkeys(names, 10)).guard(locks, one, two)
+    try:
+        _call(fn, money, locks, one, two, 10)
+    except ValueError:
+        raise AssertionError(f"{one} has 10 and may give 10: only *less* than the amount is refused") from None
+    assert sum(dict(money).values()) == 30, f"10 of 10 from {one} to {two}: {dict(money)}"
 
 
 def _refuses(fn, money, locks, one, two, want):
@@ -193,6 +203,7 @@ def read_ahead(fn):
         _stays_ahead(fn, room)
     _carries_errors(fn)
     _ends(fn)
+    _takes_lists_and_generators(fn)
     return "any items, room to the last place, errors, early ends"
 
 
@@ -251,6 +262,33 @@ def _ends(fn):
     assert _until(source.closed.is_set, 0.5), "after a full run the source is not closed"
 
 
+def _takes_lists_and_generators(fn):
+    try:
+        got = _within(lambda: list(fn([4, 5], 1)), "a list of two items: the consumer waits for ever")
+    except TypeError:
+        raise AssertionError("the items may be a list, and next() wants an iterator: who makes one of it?") from None
+    assert got == [4, 5], f"the items may be a list; [4, 5] came out as {got}"
+    closed = threading.Event()
+
+    def slow():
+        try:
+            for k in range(1000):
+                time.sleep(0.03)
+                yield k
+        finally:
+            closed.set()
+
+    stream = fn(slow(), 2)
+    try:
+        _within(lambda: next(stream), "the consumer waits for ever")
+        _within(stream.close, "close does not come back")
+    except ValueError as err:
+        raise AssertionError(
+            f"the consumer closed a generator that the thread was running ({err}): let the thread close its source"
+        ) from None
+    assert _until(closed.is_set), "the consumer left and the source, a generator, is still open"
+
+
 # ---- fetch_all
 
 
@@ -260,6 +298,8 @@ class _Site:
     def __init__(self, waits):
         self.waits, self.now, self.most, self.cancelled, self.log = waits, 0, 0, 0, []
 
+    error = OSError
+
     async def fetch(self, k):
         self.now += 1
         self.most = max(self.most, self.now)
@@ -267,7 +307,7 @@ class _Site:
         try:
             await asyncio.sleep(self.waits[k])
             if k % 5 == 3:
-                raise OSError(f"page {k}")
+                raise self.error(f"page {k}")
             return f"page {k}"
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -297,6 +337,10 @@ def fetch_all(fn):
         assert got == want, f"pages 3 and 8 fail, the others do not; got {got}"
         assert site.most <= limit, f"limit {limit}, and {site.most} calls ran at once"
         assert site.most == min(limit, 12), f"limit {limit}, 12 items, and never more than {site.most} ran at once"
+    site = _Site([0.01] * 4)
+    site.error = KeyError
+    got = _said(_caught(run, site, range(4), 2, 5))
+    assert got[3] == "KeyError", f"page 3 raised KeyError; got {got}"
     site = _Site([0.25, *[0.01] * 9])
     run(site, range(10), 2, 5)
     slow = site.log.index(("end", 0))
@@ -321,7 +365,7 @@ def fetch_all(fn):
 def _caught(run, *args):
     try:
         return run(*args)
-    except (OSError, ExceptionGroup):
+    except (OSError, KeyError, ExceptionGroup):
         raise AssertionError("one page failed and all others were lost: an error stands in its own place") from None
 
 
@@ -450,6 +494,16 @@ def _transfer(order="name", check_first=False, twice=False, both=True, leak=Fals
     return transfer
 
 
+def _refuses_all(accounts, locks, a, b, amount):
+    with contextlib.ExitStack() as stack:
+        for name in sorted({a, b}):
+            stack.enter_context(locks[name])
+        if accounts[a] <= amount:
+            raise ValueError("too little")
+        accounts[a] -= amount
+        accounts[b] += amount
+
+
 def _one_then_the_other(accounts, locks, a, b, amount):
     with locks[a]:
         if accounts[a] < amount:
@@ -529,6 +583,38 @@ def _ahead(*, sentinel=False, errors=True, stop=True, bound=True, late=False, cl
     return read_ahead
 
 
+def _ahead_of(own, close_here):
+    """By the book, but for `own` (iter is called) and who closes the source."""
+
+    def read_ahead(items, room):
+        free, ready, stop = threading.Semaphore(room), queue.Queue(), []
+        source = iter(items) if own else items
+
+        def produce():
+            try:
+                while free.acquire() and not stop:
+                    ready.put((next(source),))
+            except BaseException as err:
+                ready.put(err)
+            if not close_here:
+                getattr(source, "close", list)()
+
+        threading.Thread(target=produce, daemon=True).start()
+        try:
+            while isinstance(message := ready.get(), tuple):
+                free.release()
+                yield message[0]
+            if not isinstance(message, StopIteration):
+                raise message
+        finally:
+            stop.append(True)
+            free.release()
+            if close_here:
+                getattr(source, "close", list)()
+
+    return read_ahead
+
+
 def _no_thread(items, room):
     yield from items
 
@@ -596,6 +682,22 @@ def _fetch(*, gate=True, inside=True, gather=True, waves=False, order=True, canc
         return asyncio.run(main())
 
     return fetch_all
+
+
+def _network_errors_only(fetch, items, limit, timeout):
+    async def main():
+        places = asyncio.Semaphore(limit)
+
+        async def one(item):
+            async with places:
+                try:
+                    return await asyncio.wait_for(fetch(item), timeout)
+                except OSError as err:
+                    return err
+
+        return await asyncio.gather(*map(one, items))
+
+    return asyncio.run(main())
 
 
 def _one_clock(fetch, items, limit, timeout):
@@ -668,6 +770,7 @@ WRONG = {
         "never refuses": _transfer(refuse=False),
         "one lock after the other": _one_then_the_other,
         "takes before it looks": _takes_then_gives,
+        "nobody may give all": _refuses_all,
     },
     "read_ahead": {
         "None is the end": _ahead(sentinel=True),
@@ -681,6 +784,8 @@ WRONG = {
         "no thread": _no_thread,
         "everything first": _all_first,
         "stops on a flag, items left in the queue": _stops_on_flag,
+        "next without iter": _ahead_of(own=False, close_here=False),
+        "closes a generator that runs": _ahead_of(own=True, close_here=True),
     },
     "fetch_all": {
         "no limit": _fetch(gate=False),
@@ -691,6 +796,7 @@ WRONG = {
         "does not cancel": _fetch(cancel=False),
         "one at a time": _fetch(single=True),
         "one clock for all": _one_clock,
+        "errors of the network only": _network_errors_only,
     },
     "Outstanding": {
         "forgets the dead worker's item": _outstanding(again=False),
