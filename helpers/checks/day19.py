@@ -60,6 +60,12 @@ def k_nearest(fn):
     assert np.allclose(kept[1][:50], want, rtol=0.01), "on the large case some neighbours are missing: the blocks?"
     late = ((x[-50:, None].astype(np.float64) - y) ** 2).sum(-1)
     assert np.allclose(kept[1][-50:], np.sort(late, 1)[:, :5], rtol=0.01), "the last queries are wrong: the last block?"
+    for at, real in ((slice(0, 50), gaps), (slice(-50, None), late)):
+        mine = np.take_along_axis(real, np.asarray(kept[0][at]), 1)
+        assert np.allclose(mine, kept[1][at], rtol=0.01), (
+            "on the large case the distances are right and `index` names other rows: does it count from the beginning "
+            "of a block instead of the beginning of y?"
+        )
     return f"16 small cases and 9 million pairs in {held / 1e6:.0f} MB"
 
 
@@ -145,15 +151,19 @@ def keep_first(fn):
     assert list(fn(np.zeros((4, 3), np.float32), 0.0)) == [0, 1, 2, 3], "with limit 0 nothing lies below it"
     assert list(fn(np.zeros((0, 3), np.float32), 0.5)) == [], "no rows: an empty list"
     rng = np.random.default_rng(5)
-    for _ in range(30):
+    for case in range(30):
         v = rng.integers(0, 4, (int(rng.integers(1, 40)), int(rng.integers(1, 4)))).astype(np.float32)
+        v += 10_000 * (case % 2)
         limit = float(rng.choice([0.5, 1.5, 2.5, 4.5]))
         keep = []
         for i in range(len(v)):
             if all(((v[i].astype(float) - v[j]) ** 2).sum() >= limit for j in keep):
                 keep.append(i)
         got = [int(i) for i in fn(v.copy(), limit)]
-        assert got == keep, f"{len(v)} rows, limit {limit}: {got[:8]} …, expected {keep[:8]} …"
+        assert got == keep, (
+            f"{len(v)} rows{' far from the origin' if case % 2 else ''}, limit {limit}: {got[:8]} …, expected "
+            f"{keep[:8]} …" + (": is a difference of large norms a distance?" if case % 2 else "")
+        )
     return "a chain, copies, the limit itself, 30 random tables"
 
 
@@ -252,6 +262,17 @@ def _refined_too_few(x, y, k):
     return _blocks(x, y, k, choose)
 
 
+def _index_in_block(x, y, k):
+    near = np.zeros((len(x), 0), int), np.zeros((len(x), 0))
+    for lo in range(0, len(y), 1000):
+        some = [_good(x[at : at + 128], y[lo : lo + 1000], min(k, len(y) - lo)) for at in range(0, len(x), 128)]
+        index = np.concatenate([near[0], np.concatenate([s[0] for s in some])], 1)
+        squared = np.concatenate([near[1], np.concatenate([s[1] for s in some])], 1)
+        first = np.argsort(squared, 1)[:, :k]
+        near = np.take_along_axis(index, first, 1), np.take_along_axis(squared, first, 1)
+    return near
+
+
 def _views(tokens, length, step):
     if len(tokens) < length:
         return np.empty((0, length), tokens.dtype)
@@ -300,6 +321,16 @@ def _keep(vectors, near):
     return keep
 
 
+def _by_norms(vectors, limit):
+    v, keep = np.asarray(vectors, np.float32), []
+    norms = (v * v).sum(1)
+    squared = norms[:, None] + norms - 2 * v @ v.T
+    for i in range(len(v)):
+        if not (squared[i, keep] < limit).any():
+            keep.append(i)
+    return keep
+
+
 def _last_stays(vectors, limit):
     n = len(vectors)
     return sorted(n - 1 - i for i in _keep(vectors[::-1], lambda s: s < limit))
@@ -321,6 +352,7 @@ WRONG = {
         "roots instead of squares": _roots,
         "the last block is lost": _last_block_lost,
         "exact distances of k candidates only": _refined_too_few,
+        "index counts from the block": _index_in_block,
     },
     "windows": {
         "a copy": _copied,
@@ -334,5 +366,6 @@ WRONG = {
         "at the limit, too": lambda vectors, limit: _keep(vectors, lambda s: s <= limit),
         "distance, not squared": lambda vectors, limit: _keep(vectors, lambda s: np.sqrt(s) < limit),
         "the last stays": _last_stays,
+        "distances from norms": _by_norms,
     },
 }
