@@ -7,6 +7,7 @@ from torch.autograd import Function, gradcheck, gradgradcheck
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import grad, vmap
+from torch.multiprocessing.reductions import StorageWeakRef
 
 
 def overlaps(fn):
@@ -159,6 +160,13 @@ def softcap(fn):
     assert places == {y.untyped_storage().data_ptr()}, (
         f"{len(places)} storage(s) kept, not only the output's: save the result itself, not x and not tanh"
     )
+    passing = x * 1  # keeps nothing itself
+    place = StorageWeakRef(passing.untyped_storage())
+    y = fn(passing, 3.0)
+    del passing
+    assert place.expired(), (
+        "the input is still alive: something hangs on ctx besides the number, past save_for_backward"
+    )
     y = fn(x, 3.0)
     with torch.no_grad():
         y.mul_(2)
@@ -275,13 +283,15 @@ def _contiguous(shape, strides, new):
     return tuple(reversed(found))
 
 
-def _capped(*, keep="output", scale=True, once=False, loose=False):
+def _capped(*, keep="output", scale=True, once=False, loose=False, alibi=False):
     class Capped(Function):
         @staticmethod
         def forward(ctx, x, cap):
             t = torch.tanh(x / cap)
             y = cap * t
             ctx.cap = cap
+            if alibi:
+                ctx.x = x.detach()
             if loose:
                 ctx.y = y.detach()
             else:
@@ -291,6 +301,8 @@ def _capped(*, keep="output", scale=True, once=False, loose=False):
         @staticmethod
         def backward(ctx, up):
             kept = ctx.y if loose else ctx.saved_tensors[0]
+            if alibi:
+                kept = kept + 0 * ctx.x
             if keep == "input":
                 kept = ctx.cap * torch.tanh(kept / ctx.cap)
             if keep == "tanh":
@@ -349,6 +361,7 @@ WRONG = {
         "forgets the cap in the slope": _capped(scale=False),
         "refuses the second derivative": _capped(once=True),
         "hangs the output on ctx": _capped(loose=True),
+        "hangs the input on ctx as well": _capped(alibi=True),
     },
     "clipped_mean": {
         "clips the mean": _clip(mean=True),
