@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,9 @@ HOST = "127.0.0.1"
 TRITON = "site-packages/pytriton/tritonserver"
 INSTALL = {
     "triton": "run `make setup` (Linux; makes .venv-triton), or set LLM90_TRITON to a venv with nvidia-pytriton",
+    "tensorflow": "run `make setup` (Linux), or `pip install tensorflow==2.21.0` and restart the kernel",
 }
+PACKAGES = {"tensorflow"}  # not servers, but missing on some machines: being importable is being there
 
 
 class ServiceError(RuntimeError):
@@ -205,10 +208,10 @@ def triton(
 
 
 def available(name: str) -> bool:
-    """Whether the server called ``name`` is installed here; LookupError for a name nobody knows."""
+    """Whether the server or package called ``name`` is installed here; LookupError for a name nobody knows."""
     if name not in INSTALL:
         raise LookupError(f"no service called {name!r}: known are {', '.join(INSTALL)}")
-    return _triton_home() is not None
+    return find_spec(name) is not None if name in PACKAGES else _triton_home() is not None
 
 
 def needs(name: str) -> bool:

@@ -23,7 +23,7 @@ class CatalogError(RunnerError):
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson; ``path`` is relative to the repository's root, ``budget`` is in CPU-seconds."""
+    """One lesson; ``path`` from the repository's root, ``budget`` in CPU-seconds, ``alone``: runs beside no other."""
 
     day: int
     phase: int
@@ -34,6 +34,7 @@ class Lesson:
     needs: tuple[str, ...] = ()
     read: int = 0
     work: int = 0
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -70,9 +71,10 @@ def lesson(root: Path, path: Path) -> Lesson:
     first = next((text(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
     title = re.match(r"# Day \d+ · (.+)", first)
     about = notebook.get("metadata", {}).get("lesson", {})
-    said = {name: int(about[name]) for name in ("budget", "read", "work") if name in about}
+    said: dict[str, Any] = {name: int(about[name]) for name in ("budget", "read", "work") if name in about}
     name = title[1].strip() if title else place[3].replace("_", " ")
-    return Lesson(int(place[2]), int(place[1]), path, place[3], name, needs=tuple(about.get("needs", ())), **said)
+    said |= {"needs": tuple(about.get("needs", ())), "alone": about.get("alone", False)}
+    return Lesson(int(place[2]), int(place[1]), path, place[3], name, **said)
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

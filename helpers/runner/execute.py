@@ -393,7 +393,7 @@ def run(
     """Run the jobs: yields (job, None) when one starts and (job, result) when it has ended and is stored.
 
     With a budget (seconds), a job that is not expected to fit in what is left does
-    not start.
+    not start. A lesson marked ``alone`` waits until nothing else runs.
     """
     start, todo = time.monotonic(), list(jobs)
     busy: dict[Future[Result], Job] = {}
@@ -401,6 +401,8 @@ def run(
         for job in list(todo):
             if budget is not None and time.monotonic() - start + job.expected > budget:
                 todo.remove(job)
+            elif busy and any(one.lesson.alone for one in (job, *busy.values())):
+                break  # one of them wants the machine for itself, and nothing overtakes it
             elif len(busy) < slots and not (job.gpu and sum(other.gpu for other in busy.values()) >= gpu_slots):
                 todo.remove(job)
                 busy[submit(job)] = job

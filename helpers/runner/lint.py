@@ -86,7 +86,8 @@ def _notebook(book: dict[str, Any], path: Path) -> Findings:
     about, here = book["metadata"].get("lesson", {}), "notebook"
     part = about.get("budget") not in (30, 120) or not isinstance(about.get("needs"), list)
     part |= any(not isinstance(about.get(key), int) or about[key] < 1 for key in ("read", "work"))
-    yield part, here, "metadata.lesson has budget (30 or 120), needs (a list), read, work (minutes)"
+    part |= about.get("alone", True) is not True
+    yield part, here, "metadata.lesson has budget (30 or 120), needs (a list), read, work (minutes); alone only if true"
     yield book.get("nbformat_minor", 0) < 5, here, "is not nbformat 4.5, which gives cells their ids: save it as 4.5"
     noisy = path.read_text(encoding="utf-8") != json.dumps(book, indent=1, ensure_ascii=False) + "\n"
     yield noisy, here, "is not written with indent 1, unescaped UTF-8 and a final newline (noisy diffs): re-save it"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -86,6 +87,18 @@ def test_slots_and_one_gpu_job_at_a_time(tree):
     assert (pool.most, pool.most_gpu) == (3, 1)
     (pool := Pool()).run(jobs, 3, gpu_slots=2)
     assert pool.most_gpu == 2
+
+
+def test_a_lesson_marked_alone_waits_and_is_not_overtaken(tree):
+    jobs = [Job(replace(tree.add(day), alone=day == 2), str(tree.root)) for day in range(1, 6)]
+    beside = []
+
+    def end(job):
+        beside.append((job.lesson.day, len(pool.now)))
+        return Result(None, "x")
+
+    assert list((pool := Pool(end)).run(jobs, 3))[:2] == [1, 2]
+    assert (2, 0) in beside and pool.most == 3
 
 
 def test_what_does_not_fit_the_budget_does_not_start(tree):

@@ -256,6 +256,7 @@ BROKEN = {
     # the notebook
     "no budget": (about("budget", 45), "notebook: metadata.lesson has budget"),
     "no minutes": (about("read", 0), "notebook: metadata.lesson has budget"),
+    "alone, but not true": (about("alone", 1), "notebook: metadata.lesson has budget"),
     "no list of needs": (about("needs", ""), "notebook: metadata.lesson has budget"),
     "old format": (lambda b: b.update(nbformat_minor=4), "notebook: is not nbformat 4.5"),
     "requests": (replace("compute", "one, two", "import requests\n\none, two"), "compute: imports requests: data"),

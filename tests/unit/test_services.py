@@ -219,6 +219,12 @@ def test_unknown_name() -> None:
         services.available("trition")
 
 
+def test_a_package_is_available_when_it_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spec in (None, object()):
+        monkeypatch.setattr(services, "find_spec", {"tensorflow": spec}.get)
+        assert services.available("tensorflow") is (spec is not None)
+
+
 def test_free_ports_are_free_and_differ() -> None:
     ports = services.free_ports(20)
     assert len(set(ports)) == 20
