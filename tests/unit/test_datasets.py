@@ -73,18 +73,21 @@ def test_the_books_table_is_made_from_the_registry():
 
 
 def test_each_source_names_the_days_that_use_it():
-    uses = {}
-    for path in (ROOT / "notebooks").rglob("day*.ipynb"):
+    uses, borrows = {}, {}
+    for path in sorted((ROOT / "notebooks").rglob("day*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
         named = set(re.findall(r"\bdatasets\.(\w+)\(", code))
         for call, name in re.findall(r"\bzoo\.(\w+?)(?:_weights)?\((?:\"(\w+)\")?", code):
             named.add(name if call in ("tokenizer", "folder") else call)
-        uses[int(path.name[3:5])] = named & set(sources.sources())
+        uses[day := int(path.name[3:5])] = named & set(sources.sources())
+        taught = "".join(re.findall(r"helpers\.taught.*", code))
+        borrows[day] = {int(other) for other in re.findall(r"\bday(\d\d)\b", taught)}
     for key, source in sources.sources().items():
         used = {day for day, named in uses.items() if key in named}
         assert used <= set(source.days), f"sources.toml: {key} is used on days {sorted(used)}, says {source.days}"
-        idle = set(source.days) & set(uses) - used
+        lent = {day for day in uses if any(key in uses[other] for other in borrows[day])}  # by a taught function
+        idle = set(source.days) & set(uses) - used - lent
         assert not idle, f"sources.toml: {key} is not used on days {sorted(idle)}"
 
 
