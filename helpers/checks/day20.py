@@ -4,6 +4,7 @@ import ast
 import itertools
 import math
 import random
+import re
 
 
 def as_type(fn):
@@ -22,8 +23,8 @@ def as_type(fn):
         assert type(got) is type(want) and got == want, f"{text!r} as {kind.__name__} is {want!r}, yours {got!r}.{hint}"
     bad = [
         ("1e3", int), ("1.0", int), ("1_000", int), ("", int), ("0x10", int), ("- 3", int), ("²", int), ("١", int),
-        ("nan", float), ("inf", float), ("1e999", float), ("1_0.5", float), ("", float), ("one", float),
-        ("maybe", bool), ("", bool), ("2", bool), ("t", bool), ("on", bool), ("None", bool),
+        ("nan", float), ("inf", float), ("1e999", float), ("1_0.5", float), ("", float), ("one", float), ("1 2", float),
+        ("maybe", bool), ("", bool), ("2", bool), ("on", bool), ("None", bool), ("01", bool), ("off", bool),
     ]  # fmt: skip
     for text, kind in bad:
         try:
@@ -39,7 +40,8 @@ def as_type(fn):
 
 
 KNOWN = {"length": (int, 1), "rate": (float, 0.0), "folder": (str, None), "mix": (bool, None), "seed": (int, 0)}
-FINE = {"length": 8, "rate": 0.5, "folder": "x", "mix": True, "seed": 0}
+KNOWN |= {"shift": (float, None)}
+FINE = {"length": 8, "rate": 0.5, "folder": "x", "mix": True, "seed": 0, "shift": -2.5}
 
 
 def settings_faults(fn):
@@ -60,6 +62,7 @@ def settings_faults(fn):
         (FINE | {"length": 0}, ["length"], "0 lies below the least, 1"),
         (FINE | {"rate": -1e-9}, ["rate"], "below 0"),
         (FINE | {"rate": math.nan}, ["rate"], "NaN is not below 0, nor above: it compares as False with everything"),
+        (FINE | {"shift": math.nan}, ["shift"], "NaN is a fault also where there is no least value"),
         (FINE | {"length": 0, "rate": "x", "z": 1}, ["length", "rate", "z"], "three faults, all in one answer"),
     ]
     for given, names, why in cases:
@@ -84,7 +87,7 @@ def settings_faults(fn):
             want.add(other)
         got = {_name(line) for line in fn(given, dict(KNOWN))}
         assert got == want, f"for {given}: {sorted(want)}, you report {sorted(got)}"
-    return "3 right configurations, 13 wrong ones by hand, 60 at random"
+    return f"3 right configurations, {len(cases)} wrong ones by hand, 60 at random"
 
 
 def _name(line):
@@ -309,6 +312,30 @@ def _stripped_str(text, kind):
     return _lenient(word, kind)
 
 
+def _bool_by_int(text, kind):
+    word = text.strip()
+    if kind is bool and word.isdigit() and int(word) in (0, 1):
+        return int(word) == 1
+    if kind is bool and word.lower() in ("true", "yes", "false", "no"):
+        return word.lower() in ("true", "yes")
+    if kind is int and re.fullmatch("[+-]?[0-9]+", word) or kind is float and "_" not in word and "n" not in word:
+        return kind(word) if kind is int or math.isfinite(float(word)) else _no(text)
+    return text if kind is str else _no(text)
+
+
+def _no(text):
+    raise ValueError(repr(text))
+
+
+def _not_at_least(given, known):
+    found = _faults(given, known, nan=False)
+    names = {line.split(":")[0] for line in found}
+    return found + [
+        f"{name}: NaN" for name, (_, least) in known.items()
+        if name in given and name not in names and least is not None and not given[name] >= least
+    ]  # fmt: skip
+
+
 def _faults(given, known, first=False, unknown=True, boolean=True, nan=True, least_allowed=True, truthy=False):
     found = [f"{n}: unknown" for n in given if n not in known] if unknown else []
     for name, (kind, least) in known.items():
@@ -404,11 +431,13 @@ WRONG = {
         "literal_eval": _literal,
         "everything else is False": _lenient,
         "text stripped": _stripped_str,
+        "01 is a truth": _bool_by_int,
     },
     "settings_faults": {
         "the first fault only": lambda given, known: _faults(given, known, first=True),
         "unknown names ignored": lambda given, known: _faults(given, known, unknown=False),
         "True is an int": lambda given, known: _faults(given, known, boolean=False),
+        "NaN passes where nothing is the least": _not_at_least,
         "NaN passes": lambda given, known: _faults(given, known, nan=False),
         "the least value refused": lambda given, known: _faults(given, known, least_allowed=False),
         "false values are missing": lambda given, known: _faults(given, known, truthy=True),
