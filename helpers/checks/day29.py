@@ -97,19 +97,27 @@ def best_of_noise(fn):
     return "one trial to a hundred thousand"
 
 
+def _euler(trials, years):
+    if trials < 2:
+        return 0.0
+    tail = stats.norm.ppf(1 - np.array([1, 1 / math.e]) / trials)
+    return float((tail[0] + np.euler_gamma * (tail[1] - tail[0])) / math.sqrt(years))
+
+
 def _noise_hint(got, want, trials, years):
     near = {
         "the √(2 ln N) rule holds only for very many trials": math.sqrt(2 * math.log(trials)) / math.sqrt(years),
         "the quantile at 1 - 1/N is not the mean of the largest": (
             stats.norm.ppf(1 - 1 / trials) / math.sqrt(years) if trials > 1 else math.nan
         ),
+        "the formula with Euler's constant is for many trials, with few it is over 1 % off": _euler(trials, years),
         "years enter as 1/√years": want * math.sqrt(years),
         "one year more halves nothing: 1/√years, not 1/years": want / math.sqrt(years),
     }
     for hint, value in near.items():
         if abs(value - want) > 1e-6 and abs(got - value) < 1e-3 + 0.005 * abs(value):
             return f"got {got:.3f}: {hint}"
-    return f"expected {want + 0.0:.3f}, got {got:.3f}: the largest of N is below x with chance Φ(x)^N; take its mean"
+    return f"expected {abs(want):.3f}, got {got:.3f}: the largest of N is below x with chance Φ(x)^N; take its mean"
 
 
 def clark_west(fn):
@@ -198,6 +206,7 @@ WRONG = {
     "best_of_noise": {
         "the rule for very many": lambda trials, years: math.sqrt(2 * math.log(trials) / years),
         "a quantile for a mean": lambda trials, years: stats.norm.ppf(1 - 1 / max(trials, 1.5)) / math.sqrt(years),
+        "the formula with Euler's constant": _euler,
         "years without the root": lambda trials, years: (
             np.diff(stats.norm.cdf(np.linspace(-9, 9, 9001)) ** trials) @ np.linspace(-9, 9, 9000) / years
         ),
