@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers.runner import catalog  # noqa: E402
+from helpers.runner import bundle, catalog  # noqa: E402
 
 OUT = "_build/colab"
 NAMES = {
@@ -32,50 +31,37 @@ NAMES = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "cv2": "opencv-python",
+    "line_profiler": "line-profiler",
+    "jupyter_client": "jupyter-client",
+    "IPython": "ipython",
 }
-NAMES |= {"tritonclient": "tritonclient[http,grpc]", "mpl_toolkits": "matplotlib", "google": "protobuf"}
+NAMES |= {"mpl_toolkits": "matplotlib", "google": "protobuf"}
 EXTRAS = {"datasets": "data", "zoo": "models"}  # what a helper module needs beyond helpers' own requirements
+DATA = {"arch", "bokeh_sampledata", "mlxtend"}  # carriers of data that no extra brings
 ANYWHERE = {"gpu", "multiprocess", "mlflow"}  # needs that a notebook service can meet, or do without
 
 
 def imports(code: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every module that Python code imports, anywhere in it, with the names it takes from it."""
-    for node in ast.walk(ast.parse(re.sub(r"^[%!].*", "", code, flags=re.M))):
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module, tuple(alias.name for alias in node.names)
 
 
-def sources(root: Path, lesson: catalog.Lesson) -> Iterator[str]:
-    """The code a lesson runs: its cells, the checks of its exercises, what it takes from earlier lessons."""
-    cells = catalog.read_notebook(root / lesson.path)["cells"]
-    todo = [catalog.text(cell) for cell in cells if cell["cell_type"] == "code"]
-    checks = root / f"helpers/checks/day{lesson.day:02d}.py"
-    todo += [checks.read_text(encoding="utf-8")] if checks.exists() else []
-    seen: set[Path] = set()
-    while todo:
-        code = todo.pop()
-        yield code
-        for module, names in imports(code):
-            for name in (module, *(f"{module}.{one}" for one in names)):
-                path = root / f"{name.replace('.', '/')}.py"
-                if name.startswith("helpers.taught.") and path.exists() and path not in seen:
-                    seen.add(path)
-                    todo.append(path.read_text(encoding="utf-8"))
-
-
 def wanted(root: Path, lesson: catalog.Lesson) -> tuple[list[str], list[str]]:
     """The extras of ``helpers`` and the other packages that a lesson needs where torch is there already."""
-    extras, packages = set(), set()
-    for code in sources(root, lesson):
-        for module, names in imports(code):
-            top = module.split(".")[0]
-            if top == "helpers":
-                extras |= {EXTRAS[name] for name in (*module.split("."), *names) if name in EXTRAS}
-            elif top not in (*sys.stdlib_module_names, "torch"):
-                packages.add(NAMES.get(top, top))
-    return sorted(extras), sorted(packages)
+    code = bundle.source(root, lesson)
+    extras, packages = set(), bundle.silent(code) | (bundle.carriers(code) & DATA)
+    for module, names in imports(code):
+        top = module.split(".")[0]
+        if top == "helpers":
+            extras |= {EXTRAS[name] for name in (*module.split("."), *names) if name in EXTRAS}
+        elif top not in (*sys.stdlib_module_names, "torch") and f"{top}/__init__.py" not in code:
+            packages.add(NAMES.get(top, top))
+    whole = {name.split("[")[0] for name in packages if "[" in name}
+    return sorted(extras), sorted(packages - whole)
 
 
 def runs_there(lesson: catalog.Lesson) -> bool:

