@@ -138,6 +138,14 @@ def batch_rows(fn):
                 assert other != mine, f"{case}: another seed gives the same order"
                 shifted = other[: 3 * per * batch] == mine[per * batch :]
                 assert not shifted, f"{case}: seed + 1 repeats seed's orders one epoch later: not seed + epoch"
+            if total >= 10:
+                theirs = [[int(r) for k in range(e * per, (e + 1) * per) for r in fn(k, batch, total, s)]
+                          for s in (seed + 1, seed + 2) for e in range(4)]  # fmt: skip
+                shared = next((e for e, flat in enumerate(epochs) if flat in theirs), None)
+                assert shared is None, (
+                    f"{case}: epoch {shared}'s order comes again under another seed: mix seed and epoch so that no two "
+                    "pairs give one number"
+                )
         before = torch.get_rng_state()
         fn(3, 2, 9, 0)
         assert torch.equal(before, torch.get_rng_state()), (
@@ -255,6 +263,17 @@ def _rows_sum(step, batch, total, seed=0):
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed + epoch))[k * batch : (k + 1) * batch]
 
 
+def _rows_xor(step, batch, total, seed=0):
+    epoch, k = divmod(step, total // batch)
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed ^ epoch))[k * batch : (k + 1) * batch]
+
+
+def _rows_same_rest(step, batch, total, seed=0):
+    epoch, k = divmod(step, total // batch)
+    dice = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+    return torch.randperm(total // batch * batch, generator=dice)[k * batch : (k + 1) * batch]
+
+
 def _rows_replace(step, batch, total, seed=0):
     dice = torch.Generator().manual_seed(1_000_003 * seed + step)
     return torch.randint(total, (batch,), generator=dice)
@@ -300,6 +319,8 @@ WRONG = {
         "the global generator": _rows_global,
         "one order for all epochs": _rows_same,
         "seed plus epoch": _rows_sum,
+        "seed xor epoch": _rows_xor,
+        "the same rest left out for ever": _rows_same_rest,
         "drawn with replacement": _rows_replace,
         "manual_seed": _rows_manual,
     },
