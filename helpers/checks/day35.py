@@ -23,7 +23,9 @@ def rotate_neighbours(fn):
         x = torch.randn(*shape, n, d, generator=g)
         positions = torch.randint(0, 50, (n,), generator=g)
         theta = torch.rand(d // 2, generator=g)
+        before = x.clone()
         got = fn(x, positions, theta)
+        assert torch.equal(x, before), "x itself was changed: the layer above may still need it; make a new tensor"
         case = f"x {tuple(x.shape)}, positions {positions.tolist()[:5]}"
         assert isinstance(got, torch.Tensor) and got.shape == x.shape, f"{case}: return a tensor of the shape of x"
         want = _turn(x, positions, theta, neighbours=True)
@@ -77,6 +79,10 @@ def rope_scores(fn):
             continue
         i = torch.arange(d // 2)
         tries = {
+            "nothing has turned: where do the positions enter?": scores(q.double(), k.double()),
+            "both turn the wrong way: at a quarter turn (1, 0) becomes (0, 1)": scores(
+                _turn(q, -at_q, theta), _turn(k, -at_k, theta)
+            ),
             "the query is turned, the key is not: then the score depends on its place, not on the distance": scores(
                 _turn(q, at_q, theta), k.double()
             ),
@@ -155,6 +161,11 @@ def shift_matrix(fn):
     return "five offsets, also none and backwards, at five places each"
 
 
+def _changes(x, p, f):
+    x.copy_(_turn(x, p, f, True))
+    return x
+
+
 def _scores_with(turn_q, turn_k, d_scale=True, tile=False):
     def fn(q, k, positions_q, positions_k, base):
         d, times = q.shape[-1], q.shape[1] // k.shape[1]
@@ -196,9 +207,12 @@ WRONG = {
         "pairs not put back": lambda x, p, f: torch.cat(
             [_turn(x, p, f, True)[..., 0::2], _turn(x, p, f, True)[..., 1::2]], -1
         ).float(),
+        "changes x": _changes,
         "positions 0, 1, 2, …": lambda x, p, f: _turn(x, torch.arange(len(p)), f, True).float(),
     },
     "rope_scores": {
+        "nothing turned": _scores_with(*[lambda x, p, d, base: x.double()] * 2),
+        "both turned backwards": _scores_with(*[lambda x, p, d, base: _turn(x, -p, _theta(d, base))] * 2),
         "key not turned": _scores_with(_right, lambda x, p, d, base: x.double()),
         "neighbours": _scores_with(*[lambda x, p, d, base: _turn(x, p, _theta(d, base), True)] * 2),
         "exponent i/d": _scores_with(*[lambda x, p, d, base: _turn(x, p, base ** (-torch.arange(d // 2) / d))] * 2),
