@@ -93,7 +93,7 @@ class Rank:
 
     def __init__(self, net, rank):
         self.net, self.rank, self.size, self.clock = net, rank, net.size, 0.0
-        self.messages = self.bytes = 0
+        self.messages = self.bytes = self.swaps = 0
 
     def send(self, x, to):
         self._talk([(self.net.sends, (self.rank, to), x, to)])
@@ -102,6 +102,7 @@ class Rank:
         self._talk([(self.net.takes, (source, self.rank), x, source)])
 
     def swap(self, give, to, take, source):
+        self.swaps += 1
         self._talk([(self.net.sends, (self.rank, to), give, to), (self.net.takes, (source, self.rank), take, source)])
 
     def _talk(self, parts):
@@ -139,8 +140,14 @@ def pass_right(fn):
     for size in (2, 1, 3, 4, 5, 8, 9):
         for n in (3, 0, 40):
             given = _arrays(rng, size, n, np.int64)
-            got, wires = _play(fn, [x.copy() for x in given])
+            lent = [x.copy() for x in given]
+            got, wires = _play(fn, lent)
+            assert not any(wire.swaps for wire in wires), (
+                "`swap` needs no order; here find one, with send and recv only"
+            )
             for r in range(size):
+                kept = np.array_equal(lent[r], given[r])
+                assert kept, f"{size} ranks: rank {r}'s own array has changed; receive into an array of your own"
                 assert isinstance(got[r], np.ndarray), f"rank {r} returns a {type(got[r]).__name__}, not an array"
                 assert got[r].shape == given[r].shape, f"rank {r} returns shape {got[r].shape}, not {given[r].shape}"
                 assert np.array_equal(got[r], given[r - 1]), (
@@ -278,6 +285,25 @@ def _forgets_one(wire, x):
     return box
 
 
+def _by_swap(wire, x):
+    box = np.empty_like(x)
+    if wire.size == 1:
+        return x.copy()
+    wire.swap(x, (wire.rank + 1) % wire.size, box, (wire.rank - 1) % wire.size)
+    return box
+
+
+def _into_x(wire, x):
+    p, me, going = wire.size, wire.rank, x.copy()
+    if p > 1 and me % 2 == 0:
+        wire.send(going, (me + 1) % p)
+        wire.recv(x, (me - 1) % p)
+    elif p > 1:
+        wire.recv(x, (me - 1) % p)
+        wire.send(going, (me + 1) % p)
+    return x
+
+
 def _ring(wire, x, hops=0, copy=True, first=0):
     p, me = wire.size, wire.rank
     part = np.array_split(x, p)
@@ -389,6 +415,8 @@ WRONG: dict[str, dict[str, Callable]] = {
         "only rank 0 listens first: a chain": _chain,
         "to the left": _to_the_left,
         "forgets that one rank is alone": _forgets_one,
+        "swap finds the order itself": _by_swap,
+        "receives into the array it was lent": _into_x,
     },
     "all_reduce": {
         "whole arrays around the ring": _whole_arrays,
