@@ -64,18 +64,24 @@ def leaks(fn):
         got = fn(_model(table, None), n, vocab)
         assert isinstance(got, bool), f"return True or False, got {type(got).__name__}"
         assert got is False, "a causal model was accused: which outputs may change when one input changes?"
+        rounded = fn(_model(table, "rounding"), n, vocab)
+        assert rounded is False, "a causal model was accused for its rounding: what moves by 1e-9 is no leak"
         for fault, hint in FAULTS.items():
             assert fn(_model(table, fault, 13 * seed), n, vocab) is True, f"a leaking model passed your test: {hint}"
     shorter = fn(_model(table, None), 1, vocab)
     assert shorter is False, "with one position there is no later one"
-    return "three causal models acquitted, five kinds of leak found, three times each"
+    return f"six causal models acquitted, {len(FAULTS)} kinds of leak found, three times each"
 
 
 FAULTS = {
     "next": "position i reads input i + 1: change one input at a time and look at all earlier outputs",
     "last": "every output reads the last input: change that one too",
-    "one": "only output 4 reads input 9: look at every pair",
-    "faint": "the outputs move by about a ten-thousandth: a rounded or loose comparison hides it",
+    **{
+        f"{i} {j}": f"only output {i} reads input {j}: look at every pair"
+        for i, j in [(4, 9), (0, 1), (7, 8), (10, 11)]
+    },
+    "balanced": "the numbers of an output move in opposite directions: compare them one by one, not their sum",
+    "faint": "the outputs move by less than a ten-thousandth: a rounded or loose comparison hides it",
     "token": "it leaks only where the later input is one of two tokens: try several texts and edits",
 }
 
@@ -88,14 +94,20 @@ def _model(table, fault, token=0):
         assert low >= 0 and high < len(table), f"ids lie below vocab = {len(table)}, yours go from {low} to {high}"
         x = table[ids]
         out = torch.tanh(x.cumsum(1))
+        if fault == "rounding":
+            out += 1e-9 * x.sum(1, keepdim=True)
         if fault == "next":
             out[:, :-1] += 0.5 * x[:, 1:]
         if fault == "last":
             out += 0.3 * x[:, -1:]
-        if fault == "one" and ids.shape[1] > 9:
-            out[:, 4] += 0.5 * x[:, 9]
+        if fault and " " in fault:
+            i, j = map(int, fault.split())
+            if j < ids.shape[1]:
+                out[:, i] += 0.5 * x[:, j]
+        if fault == "balanced":
+            out[:, :-1] += 0.5 * (x - x.mean(-1, keepdim=True))[:, 1:]
         if fault == "faint":
-            out[:, :-1] += 1e-4 * x[:, 1:]
+            out[:, :-1] += 1e-4 * torch.sigmoid(x[:, 1:])
         if fault == "token":
             out[:, :-1] += 0.5 * ((ids[:, 1:, None] - token) // 2 == 0)
         return out
@@ -247,6 +259,33 @@ def _neighbour_only(model, n, vocab):
     return False
 
 
+def _few_cuts(model, n, vocab):
+    for trial in range(50):
+        g = torch.Generator().manual_seed(trial)
+        ids = torch.randint(vocab, (1, n), generator=g)
+        for cut in (n // 4, n // 2, 3 * n // 4):
+            edited = ids.clone()
+            edited[0, cut:] = torch.randint(vocab, (n - cut,), generator=g)
+            if cut and (model(edited) - model(ids))[0, :cut].abs().max() > 1e-6:
+                return True
+    return False
+
+
+def _compared(moved):
+    def test(model, n, vocab):
+        for trial in range(8):
+            ids = torch.randint(vocab, (1, n), generator=torch.Generator().manual_seed(trial))
+            base = model(ids)
+            for j in range(1, n):
+                edited = ids.clone()
+                edited[0, j] = (ids[0, j] + 1) % vocab
+                if moved(model(edited)[0, :j], base[0, :j]):
+                    return True
+        return False
+
+    return test
+
+
 def _itself_too(model, n, vocab):
     ids = torch.zeros(1, n, dtype=torch.long)
     edited = ids.clone()
@@ -285,6 +324,11 @@ WRONG = {
         "one text": _pairs(1e-6, 1, lambda n: range(n)),
         "a loose comparison": _pairs(1e-2, 8, lambda n: range(n)),
         "counts the token's own output": _itself_too,
+        "three cuts, everything behind them new": _few_cuts,
+        "compares sums": _compared(lambda a, b: bool((a.sum() - b.sum()).abs() > 1e-6)),
+        "compares the best token": _compared(lambda a, b: not torch.equal(a.argmax(-1), b.argmax(-1))),
+        "a tolerance of 1e-4": _pairs(1e-4, 8, lambda n: range(n)),
+        "takes rounding for a leak": _compared(lambda a, b: not torch.equal(a, b)),
     },
     "parameters": {
         "all heads have keys": lambda c: _count(c, groups=c.heads),

@@ -137,6 +137,15 @@ class EncoderDecoder(nn.Module):
         return self.norm2(x) @ self.embed.weight.T
 
 
+def picked(tensors, names, spare=()):
+    """tensors under our names; one that has no place is an error."""
+    rest = set(tensors) - set(names.values()) - set(spare)
+    if rest:
+        raise ValueError("tensors of the checkpoint without a place: "
+                         + ", ".join(sorted(rest)[:3]))
+    return {ours: tensors[theirs] for ours, theirs in names.items()}
+
+
 def llama_from(config, tensors):
     """A Decoder with a Llama checkpoint (transformers' names)."""
     rope = config.get("rope_parameters") or config
@@ -153,7 +162,7 @@ def llama_from(config, tensors):
     for i in range(c.depth):
         names |= {f"blocks.{i}.{a}": f"model.layers.{i}.{b}"
                   for a, b in LLAMA.items()}
-    return fill(Decoder, c, {a: tensors[b] for a, b in names.items()})
+    return fill(Decoder, c, picked(tensors, names))
 
 
 def fill(kind, c, state):
@@ -182,24 +191,25 @@ def bert_from(config, tensors):
                config["num_hidden_layers"], config["intermediate_size"],
                eps=config["layer_norm_eps"],
                places=config["max_position_embeddings"])
-    state = bert_state(tensors, c.depth)
-    return fill(Encoder, c, state)
+    pooler = ("pooler.dense.weight", "pooler.dense.bias")
+    names = bert_names(c.depth)
+    return fill(Encoder, c, picked(tensors, names, spare=pooler))
 
 
-def bert_state(tensors, depth):
-    """transformers' tensors of a BERT under our names."""
-    part, state = "embeddings.", {}
+def bert_names(depth):
+    """Our names of a BERT's tensors -> transformers' names."""
+    part = "embeddings."
+    names = {"norm.bias": f"{part}LayerNorm.bias"}
     for a, b in (("token", "word_embeddings"), ("norm", "LayerNorm"),
                  ("place", "position_embeddings"),
                  ("kind", "token_type_embeddings")):
-        state[f"{a}.weight"] = tensors[f"{part}{b}.weight"]
-    state["norm.bias"] = tensors[f"{part}LayerNorm.bias"]
+        names[f"{a}.weight"] = f"{part}{b}.weight"
     for i in range(depth):
         for a, b in BERT.items():
             for kind in ("weight", "bias"):
-                state[f"blocks.{i}.{a}.{kind}"] = tensors[
-                    f"encoder.layer.{i}.{b}.{kind}"]
-    return state
+                names[f"blocks.{i}.{a}.{kind}"] = (
+                    f"encoder.layer.{i}.{b}.{kind}")
+    return names
 
 
 def load_llama(device="cpu"):
