@@ -1,4 +1,4 @@
-"""Checks of day 30: the deepest fall, a ledger with two costs, the best of luck, block rows, a break-even cost."""
+"""Checks of day 30: the deepest fall, a ledger with two costs, years to watch, block rows, a break-even cost."""
 
 import math
 
@@ -26,6 +26,10 @@ def deepest(fn):
     for name, profit, hint in cases:
         got, want = float(fn(np.array(profit))), _fall(profit)
         assert not (want > 0 and math.isclose(got, -want)), f"{name}: return the loss as a positive share"
+        wealth = np.cumprod(np.concatenate([[1.0], 1 + np.asarray(profit, float)]))
+        gap = float((np.maximum.accumulate(wealth) - wealth).max())
+        if math.isclose(got, gap) and not math.isclose(gap, want):
+            hint = "that is the loss in money of the first day's 1; divide by the peak it fell from"
         assert math.isclose(got, want, abs_tol=1e-9), f"{name}: expected {want:.4f}, got {got:.4f}; {hint}"
     return "ten accounts, an empty and a ruined one too"
 
@@ -70,28 +74,48 @@ def _best(trials):
     return integrate.quad(density, -10, 10, limit=400, points=[0, 2, 4])[0]
 
 
-def best_luck_of(fn):
-    for trials in (1, 2, 5, 10, 36, 100, 1000, 10_000):
-        want = _best(trials)
-        for spread in (1.0, 0.03, 2.5):
-            got = float(fn(trials, spread))
-            case = f"{trials} trial(s), spread {spread}: expected {spread * want:.4f}, got {got:.4f}"
-            if trials == 1:
-                assert abs(got) < 1e-6 * spread, f"{case}. The expected value of a single worthless trial is 0"
-                continue
-            near = abs(got - spread * want) <= (0.03 if trials > 5 else 0.12) * spread * want
-            loose = math.sqrt(2 * math.log(trials)) * spread
-            hint = (
-                "√(2 ln N) is where it goes for huge N, not where it is"
-                if math.isclose(got, loose, rel_tol=1e-6)
-                else "the 1 - 1/N quantile is not yet the mean of the largest"
-                if math.isclose(got, spread * stats.norm.ppf(1 - 1 / trials), rel_tol=1e-6)
-                else "the result scales with the spread, a standard deviation"
-                if spread != 1 and abs(float(fn(trials, 1.0)) - want) < 0.1 * want
-                else "integrate x against the density of the largest, or use the formula with Euler's constant"
-            )
-            assert near, f"{case}. Look at: {hint}"
-    return "1 to 10,000 trials against the integral, three spreads"
+def _years(sharpe, trials, sure, best=None):
+    if sharpe <= 0:
+        return math.inf
+    return ((stats.norm.ppf(sure) + (_luck(trials) if best is None else best)) / sharpe) ** 2
+
+
+def _luck(trials):
+    if trials == 1:
+        return 0.0
+    tail = stats.norm.ppf(1 - np.array([1, 1 / math.e]) / trials)
+    return float(tail[0] + np.euler_gamma * (tail[1] - tail[0]))
+
+
+def years_needed(fn):
+    for trials in (1, 36, 10, 100, 10_000):
+        for sharpe, sure in ((1.0, 0.95), (0.5, 0.95), (2.0, 0.99), (1.5, 0.5)):
+            want = _years(sharpe, trials, sure)
+            exact = _years(sharpe, trials, sure, _best(trials))
+            got = float(fn(sharpe, trials, sure))
+            case = f"Sharpe {sharpe}, best of {trials}, sure {sure}: expected {abs(want):.2f} years, got {got:.2f}"
+            hints = {
+                "the tries are not in it: the bar lies at the expected best of them, not at 0": _years(sharpe, 1, sure),
+                "that takes the winner to the expected best, where the deflated value is one half": (
+                    _years(sharpe, trials, 0.5)
+                ),
+                "√(2 ln N) is where the best of very many goes, not where it is": (
+                    _years(sharpe, trials, sure, math.sqrt(2 * math.log(trials)))
+                ),
+                "that is Šidák's correction; the deflated value asks for more (see the calibration)": (
+                    (stats.norm.ppf(sure ** (1 / trials)) / sharpe) ** 2
+                ),
+                "`sure` is one-sided: Φ of the distance": _years(sharpe, trials, (1 + sure) / 2),
+                "noise shrinks with the root of the years, so the answer is a square": math.sqrt(want),
+                "the Sharpe ratio is a year's already: no 252": 252 * want,
+            }
+            close = min(abs(got - want), abs(got - exact)) <= 0.01 * want + 1e-6
+            hint = [h for h, value in hints.items() if not close and math.isclose(got, value, rel_tol=1e-3)]
+            assert close, f"{case}. " + (hint[0] if hint else "When is sharpe · √years above S₀ · √years by Φ⁻¹(sure)?")
+    for sharpe in (0.0, -0.7):
+        got = float(fn(sharpe, 36, 0.95))
+        assert got == math.inf, f"a Sharpe ratio of {sharpe} never reaches 0.95, however long: math.inf, got {got:.1f}"
+    return "1 to 10,000 tries, three levels, and two winners that never get there"
 
 
 def block_rows(fn):
@@ -158,19 +182,6 @@ def _account(traded=lambda w: np.abs(np.diff(w, prepend=0)), lent=lambda w: np.m
     return ledger
 
 
-def _formula(first_quantile=False, squared=False, rule=None):
-    def luck(trials, spread):
-        if rule is not None:
-            return rule(trials) * spread
-        if trials == 1:
-            return 0.0
-        tail = stats.norm.ppf(1 - np.array([1, 1 / math.e]) / trials)
-        value = tail[0] if first_quantile else tail[0] + np.euler_gamma * (tail[1] - tail[0])
-        return float(value * (spread**2 if squared else spread))
-
-    return luck
-
-
 def _rows(chance, wrap=True, fixed=False, start=None):
     def draw(n, length, rng):
         rows = [int(rng.integers(n)) if start is None else start]
@@ -194,6 +205,9 @@ def _even(traded=lambda w: np.abs(np.diff(w, prepend=0)), floor=False, never=mat
 
 WRONG = {
     "deepest": {
+        "money instead of a share": lambda profit: float(
+            (np.maximum.accumulate(w := np.cumprod(np.concatenate([[1], 1 + profit]))) - w).max()
+        ),
         "the worst single day": lambda profit: max(0.0, -min(profit, default=0.0)),
         "forgets that the start is a peak": lambda profit: (
             float((1 - (w := np.cumprod(1 + profit)) / np.maximum.accumulate(w)).max()) if len(profit) else 0.0
@@ -218,18 +232,21 @@ WRONG = {
         "short positions borrow nothing": _account(lent=lambda w: np.maximum(w - 1, 0)),
         "borrows the whole position": _account(lent=lambda w: np.abs(w) * (np.abs(w) > 1)),
     },
-    "best_luck_of": {
-        "the square root of 2 ln N": _formula(rule=lambda n: math.sqrt(2 * math.log(n))),
-        "the quantile at 1 - 1/N": _formula(first_quantile=True),
-        "takes the spread for a variance": _formula(squared=True),
-        "the 95 % quantile of the best": _formula(
-            rule=lambda n: 0.0 if n == 1 else float(stats.norm.ppf(0.95 ** (1 / n)))
+    "years_needed": {
+        "one rule only": lambda sharpe, trials, sure: _years(sharpe, 1, sure),
+        "up to the expected best": lambda sharpe, trials, sure: _years(sharpe, trials, 0.5),
+        "the square root of 2 ln N": lambda sharpe, trials, sure: _years(
+            sharpe, trials, sure, math.sqrt(2 * math.log(trials))
         ),
-        "minus infinity for one trial": _formula(
-            rule=lambda n: float(
-                (1 - np.euler_gamma) * stats.norm.ppf(1 - 1 / n) + np.euler_gamma * stats.norm.ppf(1 - 1 / (n * math.e))
-            )
+        "Šidák's correction": lambda sharpe, trials, sure: (
+            (stats.norm.ppf(sure ** (1 / trials)) / sharpe) ** 2 if sharpe > 0 else math.inf
         ),
+        "two-sided": lambda sharpe, trials, sure: _years(sharpe, trials, (1 + sure) / 2),
+        "not squared": lambda sharpe, trials, sure: math.sqrt(_years(sharpe, trials, sure)),
+        "a losing winner gets there": lambda sharpe, trials, sure: (
+            _years(abs(sharpe), trials, sure) if sharpe else math.inf
+        ),
+        "days for years": lambda sharpe, trials, sure: 252 * _years(sharpe, trials, sure),
     },
     "block_rows": {
         "single days, no blocks": lambda n, length, rng: rng.integers(0, n, n),
