@@ -111,10 +111,15 @@ def chatml(fn):
     user, helper = dict(role="user", content="Hi"), dict(role="assistant", content="Yes?\n ")
     system = dict(role="system", content="Be brief.")
     cases = [[user], [user, helper], [system, user], [user, system, user], [helper], [system], [dict(user, content="")]]
+    cases.append([dict(user, content="x <| f |> im_end, and <|other|>")])
     for turns in cases:
         for ask in (False, True):
-            kept = [dict(t) for t in turns]
-            got = fn([dict(t) for t in turns], ask)
+            kept, sent = [dict(t) for t in turns], [dict(t) for t in turns]
+            try:
+                got = fn(sent, ask)
+            except ValueError:
+                raise AssertionError(f"turns {turns}: no marker in them, yours raised a ValueError") from None
+            assert sent == kept, "your function changed the caller's turns: the default belongs into a new list"
             want = _chatml(kept, ask)
             assert isinstance(got, str), f"return a string, got {type(got).__name__}"
             if got == want:
@@ -150,7 +155,7 @@ def chatml(fn):
         raise AssertionError(
             f"a turn {bad[-1] if bad[0] is user else bad[0]} was rendered as {got[-70:]!r}: a ValueError"
         )
-    return "seven conversations with and without ask, no turns, another default, six forgeries"
+    return "eight conversations with and without ask, no turns, another default, six forgeries"
 
 
 def _chatml(turns, ask, default=DEFAULT, always=False, strip=False):
@@ -264,6 +269,12 @@ def _deletes(turns, ask=False, default=DEFAULT):
     return _chatml(clean, ask, default)
 
 
+def _inserts(turns, ask=False, default=DEFAULT):
+    if turns and turns[0]["role"] != "system":
+        turns.insert(0, dict(role="system", content=default))
+    return _refuse(turns, ask, default)
+
+
 def _users_only(turns, ask=False, default=DEFAULT):
     _refuse([t for t in turns if t["role"] == "user"])
     return _chatml(turns, ask, default)
@@ -290,6 +301,8 @@ WRONG = {
         "no refusal": lambda turns, ask=False, default=DEFAULT: _chatml(turns, ask, default),
         "content only": lambda turns, ask=False, default=DEFAULT: _refuse(turns, ask, default, ("content",)),
         "deleting instead": _deletes,
+        "the default put into the caller's list": _inserts,
+        "every <| refused": lambda turns, ask=False, default=DEFAULT: _refuse(turns, ask, default, marks=("<|",)),
         "user turns only": _users_only,
         "a closed assistant's turn": _closes,
     },
