@@ -74,7 +74,7 @@ bench: $(READY)  ## the runner against a plain papermill loop, book build times
 	@$(PY) scripts/bench.py
 
 bundle: $(READY)  ## an offline kit for a GPU host without internet (DAY=…, KIT=…)
-	@$(RUN) bundle $(or $(DAY),all) --out $(KIT)
+	@$(PY) scripts/bundle.py $(or $(DAY),all) --out $(KIT)
 
 repo:  ## name the repository's address: URL=https://github.com/OWNER/NAME (turns on Colab, Binder, edit links)
 	@python3 scripts/repo.py "$(URL)"

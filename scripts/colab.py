@@ -22,7 +22,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers.runner import bundle, catalog  # noqa: E402
+from helpers.runner import catalog  # noqa: E402
+from scripts import bundle  # noqa: E402
 
 OUT = "_build/colab"
 NAMES = {

@@ -1,4 +1,4 @@
-"""The command line: ``python -m helpers.runner run|status|lint|taught|ledger|accept|bundle``."""
+"""The command line: ``python -m helpers.runner run|status|lint|taught|ledger|accept``."""
 
 from __future__ import annotations
 
@@ -221,17 +221,3 @@ def ledger(
     if mlflow:
         console.print(f"{module.log(table, mlflow)} runs logged to {mlflow}", markup=False)
     _complain(module.failures(table))
-
-
-@app.command()
-def bundle(
-    selection: Selection = None,
-    out: Annotated[Path, typer.Option(help="folder of the kit")] = Path("_build/kit"),
-    python: Annotated[str, typer.Option(help="Python of the GPU host, for the wheels")] = "3.12",
-    piece_mb: Annotated[int, typer.Option(help="largest piece")] = 60,
-) -> None:
-    """An offline kit for a GPU host without internet."""
-    from helpers.runner import bundle as module
-
-    for path in module.make(*_chosen(selection), out, python=python, piece_mb=piece_mb):
-        console.print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}", markup=False)

@@ -14,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from helpers import sources
-from helpers.runner import bundle, catalog, outputs
+from helpers.runner import catalog, outputs
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts import bundle  # noqa: E402
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PATH = "notebooks/phase1_foundations/day02_tiny.ipynb"
 CODE = """import numpy as np

@@ -80,7 +80,7 @@ def test_ledger_lint_and_help_answer(tree):
     code, said = tree.run("lint")
     assert code == 1 and "Why it matters" in said
     code, said = tree.run("--help")
-    assert code == 0 and all(word in said for word in ("run", "status", "accept", "bundle"))
+    assert code == 0 and all(word in said for word in ("run", "status", "accept", "ledger"))
 
 
 def test_a_lesson_edited_while_it_runs_is_stale(tree):

@@ -1,11 +1,13 @@
-"""An offline kit: what a GPU host without internet needs to run lessons, beside Python and torch.
+"""An offline kit: what a GPU host without internet needs to run lessons: ``python scripts/bundle.py [DAY …]``.
 
-The kit is a folder: ``run_here.sh`` and what it reads (``kit.env``, ``SHA256SUMS``), ``HOST.txt`` (what the
-host must have), and ``kit.tar`` in pieces. In the tar: ``src/`` (the tree as it stands), ``wheels/``, ``cache/``.
+The host brings Python and torch. The kit is a folder: ``run_here.sh`` and what it reads (``kit.env``,
+``SHA256SUMS``), ``HOST.txt`` (what the host must have), and ``kit.tar`` in pieces. In the tar: ``src/`` (the
+tree as it stands), ``wheels/``, ``cache/``.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import shutil
@@ -18,8 +20,11 @@ from collections.abc import Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from helpers import sources
-from helpers.runner import catalog, outputs
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from helpers import sources  # noqa: E402
+from helpers.runner import catalog, outputs  # noqa: E402
 
 WITH_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)(==|$)")  # the host's torch brings these
 SILENT = {  # what code needs without importing it: a back end, an optional part
@@ -153,3 +158,27 @@ def _run(root: Path, *command: str, given: str = "") -> str:
         what = done.stderr.strip().splitlines()[-3:] or ["no reason given"]
         raise BundleError(f"{' '.join(command[:5])} … failed: {' '.join(what)}")
     return done.stdout
+
+
+def main() -> int:
+    """Make the kit and list its files."""
+    parser = argparse.ArgumentParser(description="an offline kit for a GPU host without internet")
+    parser.add_argument("lessons", nargs="*", help="33, 27-30, phase2, changed, all (default)")
+    parser.add_argument("--out", type=Path, default=ROOT / "_build/kit", help="folder of the kit")
+    parser.add_argument("--python", default="3.12", help="Python of the GPU host, for the wheels")
+    parser.add_argument("--piece-mb", type=int, default=60, help="largest piece")
+    given = parser.parse_args()
+    try:
+        chosen = catalog.select(
+            ROOT, catalog.lessons(ROOT), given.lessons, lambda one: outputs.state(ROOT, one) != "current"
+        )
+        for path in make(ROOT, chosen, given.out, given.python, given.piece_mb):
+            print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}")
+    except catalog.RunnerError as err:
+        print(err, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
