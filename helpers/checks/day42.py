@@ -117,6 +117,13 @@ def my_tiled(fn):
         f"with 200 queries, 200 keys and tiles of 16 an operation made {largest.numel:,} numbers at once: "
         "that is the table; cut the keys before you multiply"
     )
+    q, k, v = draw(16, 4), draw(400, 4), draw(400, 4)
+    with _Largest() as largest:
+        fn(q, k, v, _all, 16)
+    assert largest.numel <= 16 * 400 / 4, (
+        f"16 queries are one tile, and against 400 keys an operation made {largest.numel:,} numbers at once, "
+        "a quarter of the table or more: cutting the queries is not enough, cut the keys"
+    )
     q, k, v = 300 * draw(5, 4), draw(20, 4), draw(20, 4)
     far = (fn(q, k, v, _all, 8) - _whole(q, k, v, _all)[0]).abs().max()
     assert far < 1e-3, "scores of several hundred: subtract the largest score so far before exp"
@@ -207,13 +214,13 @@ def _added(out1, lse1, out2, lse2):
     return share * out1 + (1 - share) * out2, lse1 + lse2
 
 
-def _online(q, k, v, seen, tile, keep="both", safe=True, last=True, biggest=True):
+def _online(q, k, v, seen, tile, keep="both", safe=True, last=True, biggest=True, hidden=-math.inf):
     i, m = torch.arange(q.shape[-2])[:, None], k.shape[-2]
     top = q.new_full((*q.shape[:-1], 1), -math.inf)
     total, mixed = torch.zeros_like(top), torch.zeros_like(q)
     for b in range(0, m if last else max(tile, m - tile + 1), tile):
         j = torch.arange(b, min(b + tile, m))[None]
-        s = (q @ k[..., b : b + tile, :].mT / q.shape[-1] ** 0.5).masked_fill(~seen(i, j), -math.inf)
+        s = (q @ k[..., b : b + tile, :].mT / q.shape[-1] ** 0.5).masked_fill(~seen(i, j), hidden)
         new = torch.maximum(top, s.amax(-1, keepdim=True)) if biggest else torch.zeros_like(top)
         low = new.masked_fill(new == -math.inf, 0) if safe else new
         shrink, p = (top - low).exp() if biggest else torch.ones_like(top), (s - low).exp()
@@ -231,6 +238,15 @@ def _averaged(q, k, v, seen, tile):
         s = (q @ k[..., b : b + tile, :].mT / q.shape[-1] ** 0.5).masked_fill(~seen(i, j), -math.inf)
         parts.append(s.softmax(-1).nan_to_num(0.0) @ v[..., b : b + tile, :])
     return torch.stack(parts).mean(0)
+
+
+def _queries(q, k, v, seen, tile):
+    parts, j = [], torch.arange(k.shape[-2])[None]
+    for a in range(0, q.shape[-2], tile):
+        i = torch.arange(a, min(a + tile, q.shape[-2]))[:, None]
+        s = (q[..., a : a + tile, :] @ k.mT / q.shape[-1] ** 0.5).masked_fill(~seen(i, j), -math.inf)
+        parts.append(s.softmax(-1).nan_to_num(0.0) @ v)
+    return torch.cat(parts, -2)
 
 
 def _table(q, k, v, seen, tile):
@@ -302,6 +318,8 @@ WRONG = {
         "exp without the largest score": lambda *a: _online(*a, biggest=False),
         "the mean over tiles": _averaged,
         "the whole table": _table,
+        "only the queries are cut": _queries,
+        "a large negative number for minus infinity": lambda *a: _online(*a, hidden=-1e9),
     },
     "causal_loads": {
         "as without a mask": _full,
