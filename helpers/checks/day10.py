@@ -74,8 +74,10 @@ def _chain(log_p, x, moves, uniforms, kind=""):
             yes = fresh > -math.inf and chance < 1 / (1 + math.exp(min(level - fresh, 700.0)))
         elif kind == "upside down":
             yes = math.log(chance) < level - fresh
-        else:
+        elif kind == "strictly below":
             yes = math.log(chance) < fresh - level
+        else:
+            yes = math.log(chance) <= fresh - level
         if yes:
             x, level = x + move, fresh
         elif kind == "wanders":
@@ -138,6 +140,10 @@ def metropolis(fn):
         assert calls[0] <= 201, f"{calls[0]} calls of log_p for 200 steps: keep the level of the place where you are"
     up = fn(lambda x: 2 * x, 0.0, [1.0, 1.0], [1.0, 1.0])
     assert np.allclose(up, [1.0, 2.0]), f"uphill is always accepted, even at uniform 1: expected [1, 2], got {up}"
+    flat = fn(lambda x: 0.0, 0.0, [1.0], [1.0])
+    assert np.allclose(flat, [1.0]), (
+        f"a step on the level has chance 1, and a uniform of 1 is not above it: accept; expected [1], got {flat}"
+    )
     assert fn(bell, 0.0, [], []) == [], "no moves, no places"
     return "a bell, ln p in the thousands, p = 0, uphill at uniform 1, calls counted"
 
@@ -322,6 +328,7 @@ WRONG = {
         "r over 1 + r": lambda *a: _chain(*a, kind="barker"),
         "ratio upside down": lambda *a: _chain(*a, kind="upside down"),
         "level of the refused place": lambda *a: _chain(*a, kind="wanders"),
+        "a uniform equal to the chance is refused": lambda *a: _chain(*a, kind="strictly below"),
         "ratio of exponentials": _by_exponential,
         "evaluates the old place again": _forgetful,
     },
