@@ -6,6 +6,7 @@ import random
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def same_padding(fn):
@@ -35,9 +36,21 @@ def _truth(up, x, w, stride, padding):
     return torch.autograd.grad((out * up).sum(), (x, w))
 
 
+class _Watch(TorchDispatchMode):
+    """Whether the library's convolution, forward or backward, was called while it was on."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.called |= "conv" in func.__name__
+        return func(*args, **(kwargs or {}))
+
+
 def conv_pull(fn):
     g = torch.Generator().manual_seed(24)
-    rng, tried = random.Random(24), 0
+    rng, tried, by_library = random.Random(24), 0, False
     shapes = [(1, 1, 1, 3, 3, 1, 1, 1, 0), (2, 1, 1, 5, 5, 3, 3, 1, 0), (2, 3, 2, 6, 7, 3, 2, 1, 1)]
     shapes += [(2, 2, 3, 7, 8, 3, 3, 2, 1), (1, 2, 2, 8, 6, 1, 2, 3, 0), (3, 1, 2, 4, 4, 4, 4, 1, 0)]
     for _ in range(20):
@@ -49,7 +62,8 @@ def conv_pull(fn):
         w = torch.randn(o, c, kh, kw, generator=g).double()
         up = torch.randn(F.conv2d(x, w, stride=s, padding=p).shape, generator=g).double()
         before = [t.clone() for t in (up, x, w)]
-        got = fn(up, x, w, s, p)
+        with _Watch() as watch:
+            got = fn(up, x, w, s, p)
         assert isinstance(got, tuple | list) and len(got) == 2, "return two tensors: the slopes by x and by w"
         want = _truth(up, x, w, s, p)
         here = f"x {tuple(x.shape)}, w {tuple(w.shape)}, stride {s}, padding {p}"
@@ -62,7 +76,9 @@ def conv_pull(fn):
         assert torch.allclose(got[0], want[0], atol=1e-9), f"{here}: the slope by x is wrong: {hint}"
         hint = "each weight was used at every position of every image: add up all its uses"
         assert torch.allclose(got[1], want[1], atol=1e-9), f"{here}: the slope by w is wrong: {hint}"
+        by_library |= watch.called
         tried += 1
+    assert not by_library, "the slopes are right, and the library's convolution made them: gather and add yourself"
     return f"{tried} shapes with stride and padding beside autograd"
 
 
@@ -208,6 +224,16 @@ def _pull_no_flip(up, x, w, stride=1, padding=0):
     return F.conv_transpose2d(up, w.flip(2, 3), stride=stride, padding=padding), _pull(up, x, w, stride, padding)[1]
 
 
+def _pull_transposed(up, x, w, stride=1, padding=0):
+    spare = [(n + 2 * padding - k) % stride for n, k in zip(x.shape[2:], w.shape[2:], strict=True)]
+    by_x = F.conv_transpose2d(up, w, stride=stride, padding=padding, output_padding=spare)
+    return by_x, _pull(up, x, w, stride, padding)[1]
+
+
+def _pull_autograd(up, x, w, stride=1, padding=0):
+    return _truth(up, x, w, stride, padding)
+
+
 def _fold_with(conv, norm, scale, bias):
     out = nn.Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
@@ -302,6 +328,8 @@ WRONG = {
         "mean over the batch": _pull_mean,
         "flipped kernel, stride forgotten": _pull_flipped,
         "transposed convolution of a flipped kernel": _pull_no_flip,
+        "the library's transposed convolution": _pull_transposed,
+        "autograd": _pull_autograd,
     },
     "fold": {
         "no eps": _fold_no_eps,
