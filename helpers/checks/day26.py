@@ -76,13 +76,19 @@ def stream(fn: Callable[..., Any]) -> str:
 
 
 def _streams(fn: Callable[..., Any]) -> str:
-    rng, cases = random.Random(26), 0
+    rng, cases, late, held = random.Random(26), 0, "", ""
     for count, limit in [(0, 3), (1, 4), (5, 1), (3, 8), (40, 4), (60, 7), (8, 8), (9, 8)]:
         seconds = {i: rng.choice([1.0, 1.0, 1.0, 9.0]) + rng.random() / 10 for i in range(count)}
         machine, taken = Machine(seconds, limit), []
 
-        def items(n: int = count, taken: list[int] = taken) -> Iterator[int]:
+        early: list[int] = []
+
+        def items(
+            n: int = count, machine: Machine = machine, taken: list[int] = taken, early: list[int] = early
+        ) -> Iterator[int]:
             for i in range(n):
+                if sum(end > machine.clock for end in machine.ends.values()) >= machine.limit:
+                    early.append(i)
                 taken.append(i)
                 yield i
 
@@ -98,7 +104,10 @@ def _streams(fn: Callable[..., Any]) -> str:
                 f"{case}: {len(taken)} items were taken when {len(got)} results had been handed over; "
                 "take an item only when there is room for it: the source may be endless",
             )
-            _need(machine.ends.get(ref, math.inf) <= machine.clock, f"{case}: {ref!r} is handed over before it is done")
+            done = machine.ends.get(ref, math.inf)
+            _need(done <= machine.clock, f"{case}: {ref!r} is handed over before it is done")
+            if machine.clock > done + 1e-9:
+                late = late or f"{case}: {ref!r} is done after {done:.1f} s and handed over after {machine.clock:.1f} s"
         _need(len(set(got)) == len(got), f"{case}: a result is handed over twice")
         missing = [i for i in range(count) if f"ref-{i}" not in got]
         _need(not missing, f"{case}: the results of {missing[:5]} never come; what is in flight when the items end?")
@@ -108,7 +117,11 @@ def _streams(fn: Callable[..., Any]) -> str:
             machine.clock <= best + 1e-9,
             f"{case}: done after {machine.clock:.1f} s, {best:.1f} would do. Does a slow task hold up a free place?",
         )
+        if early:
+            held = held or f"{case}: item {early[0]} was taken while as many as the limit were in flight"
         cases += 1
+    _need(not late, f"{late}; how many do you wait for before you hand over the first?")
+    _need(not held, f"{held}, and had to wait in your hand; make room first, then take it")
     _lazy(fn)
     return f"{cases} streams of up to 60 items, and an endless one"
 
@@ -269,22 +282,31 @@ def _fresh(fn: Callable[..., Any], folder: str) -> Any:
 def _plain_life(fn: Callable[..., Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tally = _fresh(fn, folder)
-        for call, n, total in [("x1", 5, 5), ("x2", 5, 10), ("shard 3/10", 0, 10), ("", -3, 7)]:
+        odd = "a\tb\nc, 'd'"
+        for call, n, total in [("x1", 5, 5), ("x2", 5, 10), ("shard 3/10", 0, 10), ("", -3, 7), (odd, 2, 9)]:
             try:
                 got = tally.add(call, n)
             except (OSError, ValueError) as err:
                 raise AssertionError(f"add({call!r}, {n}): {type(err).__name__}; any string may name a call") from None
             _need(got == total, f"add({call!r}, {n}) should return the total {total}, not {got!r}")
         got = tally.add("x2", 5)
-        _need(got == 7, f"call 'x2' came again (its answer was lost): the total stays 7, not {got!r}")
+        _need(got == 9, f"call 'x2' came again (its answer was lost): the total stays 9, not {got!r}")
         shutil.copytree(folder, f"{folder}-moved")
         try:
-            got = _fresh(fn, f"{folder}-moved").add("x5", 1)
+            moved = _fresh(fn, f"{folder}-moved")
+            got, again = moved.add("x5", 1), moved.add(odd, 2)
+        except (ValueError, IndexError) as err:
+            raise AssertionError(
+                f"a new Tally cannot read what the first one wrote ({type(err).__name__}: {err}); a call may be named "
+                f"by any string, as {odd!r}"
+            ) from None
         finally:
             shutil.rmtree(f"{folder}-moved")
         _need(
-            got == 8, f"a new process with a copy of the folder goes on at 7 and gives 8, not {got!r}: what is on disk?"
+            got == 10,
+            f"a new process with a copy of the folder goes on at 9 and gives 10, not {got!r}: what is on disk?",
         )
+        _need(again == 10, f"call {odd!r} came again after a restart: the total stays 10, not {again!r}")
     with tempfile.TemporaryDirectory() as other:
         got = _fresh(fn, other).add("x1", 2)
         _need(got == 2, f"another folder is another tally: 2, not {got!r}")
@@ -445,6 +467,29 @@ def _in_order(items: Any, submit: Any, wait: Any, limit: int) -> Any:
     while flying:
         wait(flying[:1])
         yield flying.pop(0)
+
+
+def _one_ahead(items: Any, submit: Any, wait: Any, limit: int) -> Any:
+    source, flying, end = iter(items), [], object()
+    ahead = next(source, end)
+    while ahead is not end or flying:
+        while ahead is not end and len(flying) < limit:
+            flying.append(submit(ahead))
+            ahead = next(source, end)
+        done, flying = wait(flying)
+        yield from done
+
+
+def _all_at_the_end(items: Any, submit: Any, wait: Any, limit: int) -> Any:
+    flying: list[Any] = []
+    for item in items:
+        flying.append(submit(item))
+        if len(flying) == limit:
+            done, flying = wait(flying)
+            yield from done
+    if flying:
+        done, _ = wait(flying, num_returns=len(flying))
+        yield from done
 
 
 def _loses_the_last(items: Any, submit: Any, wait: Any, limit: int) -> Any:
@@ -671,6 +716,25 @@ class _InPlace:
         return sum(self.calls.values())
 
 
+class _Lines:
+    """Atomic, but a name with a tab or a new line cannot be read back."""
+
+    def __init__(self, folder: str) -> None:
+        self.path, self.calls = Path(folder) / "tally.txt", {}
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                call, n = line.split("\t")
+                self.calls[call] = int(n)
+
+    def add(self, call: str, n: int) -> int:
+        if call not in self.calls:
+            self.calls[call] = n
+            part = self.path.with_suffix(".part")
+            part.write_text("".join(f"{name}\t{rows}\n" for name, rows in self.calls.items()))
+            os.replace(part, self.path)
+        return sum(self.calls.values())
+
+
 class _ForgivesDamage(_InPlace):
     def __init__(self, folder: str) -> None:
         try:
@@ -755,6 +819,41 @@ def _job(rungs: Any, sent: Any, eta: int, **how: bool) -> Any:
     return None
 
 
+def _best_only(rungs: Any, sent: Any, eta: int) -> Any:
+    for k in range(len(rungs) - 2, -1, -1):
+        if len(rungs[k]) >= eta and (best := max(rungs[k], key=rungs[k].get), k + 1) not in sent:
+            return best, k + 1
+    return None
+
+
+def _highest_only(rungs: Any, sent: Any, eta: int) -> Any:
+    for k in range(len(rungs) - 2, -1, -1):
+        if rungs[k]:
+            return _job([{}] * k + rungs[k:], sent, eta)
+    return None
+
+
+def _backwards(inputs: Any, held: Any, wanted: Any) -> list[str]:
+    plan, seen, queue = [], set(held), list(wanted)
+    while queue:
+        name = queue.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        if inputs[name] is None:
+            raise LookupError(name)
+        plan.append(name)
+        queue += inputs[name]
+    return plan[::-1]
+
+
+def _names_the_wanted(inputs: Any, held: Any, wanted: Any) -> list[str]:
+    try:
+        return list(_walk(inputs, held, wanted))
+    except LookupError:
+        raise LookupError(wanted[0]) from None
+
+
 def _spoilt(wrong: Callable[..., Any], how: str) -> Callable[..., Any]:
     return lambda *args: wrong(*args, **{how: True})
 
@@ -766,6 +865,8 @@ WRONG: dict[str, dict[str, Callable[..., Any]]] = {
         "in the order of submission": _in_order,
         "waits for any, hands over the first": _hands_over_the_first,
         "loses what is in flight at the end": _loses_the_last,
+        "takes one item ahead": _one_ahead,
+        "waits for all of the last ones": _all_at_the_end,
         "one too many in flight": _one_more,
         "reads the whole source first": _reads_all,
         "a list, when all is done": _a_list,
@@ -783,6 +884,8 @@ WRONG: dict[str, dict[str, Callable[..., Any]]] = {
         "adds to the caller's set": _marks_the_caller,
         "in the order of the dictionary": _in_the_order_given,
         "takes a task without inputs for a put": _empty_is_put,
+        "breadth first, backwards": _backwards,
+        "names what was asked for, not what was put": _names_the_wanted,
     },
     "Tally": {
         "in memory": _InMemory,
@@ -798,6 +901,7 @@ WRONG: dict[str, dict[str, Callable[..., Any]]] = {
         "writes every second call": _NowAndThen,
         "removes the old file before the new one": _RemovesFirst,
         "remembers the last call only": _LastCallOnly,
+        "a line for each call, a tab between": _Lines,
     },
     "next_job": {
         "from the lowest rung up": _spoilt(_job, "bottom_up"),
@@ -809,5 +913,7 @@ WRONG: dict[str, dict[str, Callable[..., Any]]] = {
         "goes beyond the last rung": _spoilt(_job, "beyond"),
         "Ray's percentile instead of a count": _spoilt(_job, "percentile"),
         "the best of those not yet sent": _spoilt(_job, "best_of_rest"),
+        "the best of each rung only": _best_only,
+        "the highest rung with results only": _highest_only,
     },
 }
