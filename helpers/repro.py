@@ -22,7 +22,9 @@ def deterministic(on: bool = True) -> None:
 
     Without it, accumulation on two threads gave four different training curves in
     four runs of one notebook. An operation that has no deterministic kernel then
-    raises an error; call ``deterministic(False)`` around it and say so.
+    raises an error (on CUDA: ``cumsum`` of floats, ``median(dim)``, weighted ``bincount``,
+    ``histc``); call ``deterministic(False)`` around it and say so. FP32 is FP32
+    everywhere: cuDNN's convolutions and LSTMs would use TF32 on their own.
 
     Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
     """
@@ -32,6 +34,7 @@ def deterministic(on: bool = True) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def environment() -> dict[str, str]:
