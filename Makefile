@@ -56,12 +56,14 @@ unit: $(READY)  ## unit tests, without lessons and browser
 test: lint unit  ## lint, unit tests, freshness, lessons (BUDGET minutes), book, browser
 	@$(RUN) status --check
 	@$(RUN) run all --profile $(PROFILE) --jobs $(JOBS) --budget $(BUDGET)
+	@$(PY) scripts/history.py
 	@$(PY) scripts/build_book.py
 	@$(PY) -m pytest tests/book
 
-nightly: $(READY)  ## all ninety lessons, no time box, then ledger and book
+nightly: $(READY)  ## all lessons, no time box, then ledger and book
 	@$(RUN) run all --profile $(PROFILE) --jobs $(JOBS) --force
 	@$(RUN) ledger
+	@$(PY) scripts/history.py
 	@$(PY) scripts/build_book.py
 
 ledger: $(READY)  ## all claims, exercises and timings as _build/ledger.json

@@ -22,7 +22,7 @@ def deterministic(on: bool = True) -> None:
 
     Without it, accumulation on two threads gave four different training curves in
     four runs of one notebook. An operation that has no deterministic kernel then
-    raises an error (on CUDA: ``cumsum`` of floats, ``median(dim)``, weighted ``bincount``,
+    raises an error (on CUDA, by its documentation: ``cumsum`` of floats, ``median(dim)``, weighted ``bincount``,
     ``histc``); call ``deterministic(False)`` around it and say so. FP32 is FP32
     everywhere: cuDNN's convolutions and LSTMs would use TF32 on their own.
 
