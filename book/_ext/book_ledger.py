@@ -175,7 +175,8 @@ def _filters(found: ledger.Ledger) -> str:
     devices = [("", "Any device"), ("cpu", "CPU"), ("gpu", "GPU")]
     return (
         f'<div class="filters">{group("status", "State", states)}{group("phase", "Phase", phases)}'
-        f'{group("device", "Device", devices)}<label class="vh" for="claims-text">Find in claims</label>'
+        f'{group("device", "Device", devices)}<span class="found" role="status"></span>'
+        '<label class="vh" for="claims-text">Find in claims</label>'
         '<input id="claims-text" class="flt" type="search" placeholder="Find in claims"></div>'
     )
 

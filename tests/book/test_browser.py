@@ -228,6 +228,7 @@ def test_results_filter(visit: Visit) -> None:
     page.locator("[data-filter=status][data-value='']").click()
     page.locator("#claims-text").fill("no claim says this")
     assert page.evaluate(shown) == 0 and page.locator("p.none").is_visible()
+    assert page.locator(".filters .found").inner_text().startswith("0 of ")
 
 
 def test_status_has_ninety_rows_and_sorts(visit: Visit) -> None:

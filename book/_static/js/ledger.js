@@ -4,6 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const rows = [...document.querySelectorAll("table.led tbody tr")];
   const wanted = { status: "", phase: "", device: "" };
   const field = document.getElementById("claims-text");
+  const told = document.querySelector(".filters .found");
 
   function filter() {
     const words = (field?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
@@ -17,6 +18,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     const none = document.querySelector(".none");
     if (none) none.hidden = shown > 0;
+    if (told) told.textContent = shown < rows.length ? `${shown} of ${rows.length}` : "";
   }
   function press(button) {
     wanted[button.dataset.filter] = button.dataset.value;
