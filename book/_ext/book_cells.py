@@ -172,6 +172,7 @@ def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
             ("Claims", marks.tally(page["claims"])),
         ]
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    exact = _exact(made, day) if page["state"] == "current" else ""
     word = {
         "stale": "<b>Stale.</b> The code of this lesson changed after its last run; "
         "the outputs come back with the next one.",
@@ -179,7 +180,22 @@ def provenance(page: dict[str, Any], day: book_plan.Day) -> str:
     }.get(page["state"])
     note = f'<p class="state {page["state"]}">{word}</p>' if word else ""
     form = f"<dl>{items}</dl>" if items else ""
-    return f'<div class="prov">{form}{note}<div class="acts" data-day="{day.number}">@@ACTS@@</div></div>'
+    return f'<div class="prov">{form}{exact}{note}<div class="acts" data-day="{day.number}">@@ACTS@@</div></div>'
+
+
+def _exact(made: dict[str, Any], day: book_plan.Day) -> str:
+    """What the run stood on, short; whole hashes on hover, the key leads to the day's row on Status."""
+    parts = [f"Python {marks.esc(made['python'])}", f"profile {marks.esc(made['profile'])}"]
+    if made.get("driver"):
+        parts.append(f"driver {marks.esc(made['driver'])}")
+    for name in ("commit", "helpers", "key"):
+        if not made[name]:
+            continue
+        whole = marks.esc(made[name])
+        short = f'<span title="{whole}">{name} {whole[:8]}</span>'
+        link = f'<a href="../../book/status.html#day-{day.number}">{short}</a>'
+        parts.append(link if name == "key" else short)
+    return f'<p class="exact">{" · ".join(parts)}</p>'
 
 
 def _figures(output: nodes.container, about: list[dict[str, Any]]) -> None:

@@ -38,6 +38,14 @@ def test_a_page_opens_clean_and_fits_and_axe_finds_nothing(visit: Visit, path: s
     assert not said, "\n".join(said)
 
 
+@pytest.mark.parametrize("width", [870, 960, 1040, 1200])
+@pytest.mark.parametrize("name", ["results", "status", "hardware"])
+def test_a_page_of_rows_fits_between_phone_and_desk(visit: Visit, name: str, width: int) -> None:
+    page = visit(f"book/{name}.html", width=width)
+    wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1], "the page scrolls sideways"
+
+
 def test_the_longest_formulas_of_the_book_fit_a_phone(visit: Visit, html: Path) -> None:
     lengths = {}
     for path in html.glob("notebooks/*/*.html"):
@@ -101,7 +109,14 @@ def test_search_opens_by_keyboard_from_any_page(visit: Visit) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "first"),
-    [("softmax", "#term-softmax"), ("kappa", "day"), ("κ", "day"), ("fully_shard", "day54_"), ("条件数", "#term-")],
+    [
+        ("softmax", "#term-softmax"),
+        ("kappa", "day"),
+        ("κ", "day"),
+        (r"\kappa(A)", "notation.html"),
+        ("fully_shard", "day54_"),
+        ("条件数", "#term-"),
+    ],
 )  # fmt: skip
 def test_search_answers_as_one_types(visit: Visit, typed: str, first: str) -> None:
     page = visit("book/status.html")

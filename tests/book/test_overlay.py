@@ -210,6 +210,17 @@ def test_seconds_stand_in_the_margin(small: Path) -> None:
     assert re.search(r'id="cell-slow">\s*<div class="hang" aria-hidden="true">2<span>28 s</span>', page(small, 33))
 
 
+def test_the_header_names_the_run_and_its_key_leads_to_status(small: Path) -> None:
+    line = re.search(r'<p class="exact">(.*?)</p>', page(small, 33))
+    assert line and "Python 3.11 · profile gpu · <a" in line[1] and "commit" not in line[1], "empty facts are left out"
+    link = re.search(r'href="../../(\S+)"><span title="([0-9a-f]{64})">key ([0-9a-f]{8})<', line[1])
+    assert link
+    place, key, short = link.groups()
+    status = (small / "book/status.html").read_text(encoding="utf-8")
+    assert place == "book/status.html#day-33" and 'id="day-33"' in status
+    assert short == key[:8] and f">{short}</td>" in status
+
+
 def test_a_stale_lesson_says_so_and_shows_no_output(small: Path) -> None:
     text = page(small, 34)
     assert "<b>Stale.</b>" in text

@@ -8,6 +8,9 @@
   let asked = null;
   const fold = (text) => text.toLowerCase().normalize("NFKC").replaceAll("ϵ", "ε").replaceAll("ϕ", "φ");
 
+  /* A formula as the index writes it: \kappa(A) asks for κ(A). */
+  const asTyped = (query) => fold(query.replace(/\\([A-Za-z]+)/g, (_, name) => GREEK[name.toLowerCase()] ?? name).replace(/[${}\\]/g, " ").trim());
+
   window.llm90.found = (number, rows) => {
     for (const [kind, url, title, part, text, code] of rows) {
       records.push({ kind, url, title, part, text, low: fold(text), head: fold(part), top: fold(title), code: fold(code) });
@@ -43,7 +46,7 @@
   }
 
   function search(query, most) {
-    const phrase = fold(query.trim());
+    const phrase = asTyped(query);
     const words = phrase.split(/\s+/).filter(Boolean);
     if (!words.length) return [];
     const hits = [];
@@ -70,7 +73,7 @@
 
   /* The sentence around the first word that is found, with what was found marked. */
   function excerpt(one, query) {
-    const phrase = fold(query.trim());
+    const phrase = asTyped(query);
     const words = phrase.split(/\s+/).filter(Boolean).flatMap(formsOf);
     const whole = one.low.indexOf(phrase);
     const places = whole >= 0 ? [whole] : words.map((word) => one.low.indexOf(word)).filter((at) => at >= 0);
