@@ -38,6 +38,25 @@ def test_a_page_opens_clean_and_fits_and_axe_finds_nothing(visit: Visit, path: s
     assert not said, "\n".join(said)
 
 
+@pytest.mark.skipif(not RAN, reason="no lesson has run yet")
+def test_prose_code_and_numbers_are_set_in_the_books_own_type(visit: Visit) -> None:
+    page = visit(RAN[0].path.with_suffix(".html").as_posix())
+    page.evaluate("document.fonts.ready")
+    session = page.context.new_cdp_session(page)
+    session.send("DOM.enable")
+    session.send("CSS.enable")
+    root = session.send("DOM.getDocument")["root"]["nodeId"]
+    for part, family in (
+        ("article section > p", "STIX Two Text"),
+        ("div.highlight pre", "IBM Plex Mono"),
+        (".claim .m", "IBM Plex Mono"),
+        (".prov dt", "IBM Plex Sans"),
+    ):
+        node = session.send("DOM.querySelector", {"nodeId": root, "selector": part})["nodeId"]
+        used = session.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+        assert all(one["familyName"].startswith(family) and one["isCustomFont"] for one in used), (part, used)
+
+
 @pytest.mark.parametrize("width", [870, 960, 1040, 1200])
 @pytest.mark.parametrize("name", ["results", "status", "hardware"])
 def test_a_page_of_rows_fits_between_phone_and_desk(visit: Visit, name: str, width: int) -> None:
