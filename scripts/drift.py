@@ -47,6 +47,14 @@ def names(root: Path) -> list[str]:
     return [wish for wish in wishes if wish]
 
 
+def packages(root: Path, chosen: list[catalog.Lesson]) -> list[str]:
+    """What ``names`` says, and what the chosen lessons want beside it: test tools, papermill."""
+    wishes = names(root)
+    have = {wish.split("[")[0] for wish in wishes}
+    asked = {one for lesson in chosen for one in wanted(root, lesson)[1]}
+    return [*wishes, *sorted(one for one in asked if not have & {one.split("[")[0], f"{one}-cpu"})]
+
+
 def newer(root: Path) -> list[tuple[str, str, str]]:
     """(package, version in the lock, version here) of what differs."""
     lock = dict(
@@ -72,7 +80,7 @@ def changed(root: Path, lesson: catalog.Lesson, copy: dict[str, Any]) -> list[st
     return said
 
 
-def prepare() -> None:
+def prepare(chosen: list[catalog.Lesson]) -> None:
     """The newest of everything that resolves together; torch for a CPU, and no other in its place."""
     PLACE.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
@@ -84,7 +92,7 @@ def prepare() -> None:
     show = "import importlib.metadata as m; print(m.version('torch'))"
     torch = subprocess.check_output([str(VENV / "bin/python"), "-c", show], text=True).strip()
     (PLACE / "kept.txt").write_text(f"torch=={torch}\n", encoding="utf-8")
-    alone.uv(VENV, "--upgrade", "--constraints", str(PLACE / "kept.txt"), "ipykernel", "psutil", *names(ROOT))
+    alone.uv(VENV, "--upgrade", "--constraints", str(PLACE / "kept.txt"), "ipykernel", *packages(ROOT, chosen))
     alone.add_helpers(VENV, {"data", "models"})
 
 
@@ -94,7 +102,7 @@ def main() -> int:
     if sys.argv[1:] == ["--days"]:
         print(*(one.day for one in chosen))
         return 0
-    prepare()
+    prepare(chosen)
     versions = newer(ROOT)
     lines, bad = ["# Drift", "", f"{len(versions)} packages are not of the lock's version.", ""], 0
     for lesson in chosen:

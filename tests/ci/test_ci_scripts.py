@@ -130,4 +130,7 @@ def test_drift_touches_as_many_packages_as_twelve_lessons_can() -> None:
     uses = [set(drift.wanted(ROOT, one)[1]) for one in chosen]
     assert len(set().union(*uses)) >= max(len(set(drift.wanted(ROOT, one)[1])) for one in every)
     names = drift.names(ROOT)
+    have = {name.split("[")[0] for name in drift.packages(ROOT, chosen)}
+    lacking = {one.split("[")[0] for found in uses for one in found} - have
+    assert lacking <= {"tensorflow"}, "a lesson would lack what its own cell on Colab installs"
     assert "numpy" in names and not [name for name in names if "=" in name]
