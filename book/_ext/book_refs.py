@@ -12,6 +12,7 @@ import book_plan
 import book_prose
 import book_search
 import book_sources
+import yaml
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -26,7 +27,13 @@ def works(root: Path) -> list[book_sources.Work]:
         text = book_prose.parts(root, day)
         sources = text.pop("Sources", "")
         lessons.append((day.number, sources, "\n\n".join(text.values())))
-    return book_sources.gather(lessons)
+    return book_sources.gather(lessons, titles(root))
+
+
+def titles(root: Path) -> dict[str, str]:
+    """Titles of what lessons cite by author and year alone, by identifier."""
+    found: dict[str, str] = yaml.safe_load((root / "book/works.yml").read_text(encoding="utf-8"))
+    return found
 
 
 def inline(text: str) -> list[nodes.Node]:

@@ -6,7 +6,7 @@ A lesson's *Sources* section gives the full entry; links in its prose count as w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urlsplit
 
@@ -70,12 +70,18 @@ def label(url: str) -> str:
     return (urlsplit(url).hostname or "").removeprefix("www.")
 
 
-def gather(lessons: Iterable[tuple[int, str, str]]) -> list[Work]:
-    """The bibliography of ``(day, text of its Sources section, all its other prose)``, in alphabetical order."""
+def gather(lessons: Iterable[tuple[int, str, str]], titles: Mapping[str, str] | None = None) -> list[Work]:
+    """The bibliography of ``(day, text of its Sources section, all its other prose)``, in alphabetical order.
+
+    ``titles``, by identifier (see ``same``), complete what is cited without a title.
+    """
     known: dict[str, Work] = {}
     for day, sources, prose in lessons:
         for work, note in [*entries(sources), *inline(prose)]:
             _add(known, work, day, note)
+    for name, title in (titles or {}).items():
+        if name in known and "*" not in known[name].words:
+            known[name].words += f", *{title}*"
     unique = list({id(work): work for work in known.values()}.values())
     return sorted(unique, key=lambda work: work.order)
 

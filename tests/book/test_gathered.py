@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,25 @@ def test_every_link_of_the_finished_lessons_is_in_the_bibliography() -> None:
         for match in book_sources.LINK.finditer(text):
             # one address a work and label is kept; another page of the same host may share its label
             assert book_sources.same(match[2]) in found, (day.number, match[0])
+
+
+def test_a_title_is_added_where_there_is_none() -> None:
+    known = {"doi:10.1/ab": "Another", "arxiv:1706.03762": "Attention"}
+    said = ["[Doe 2017](https://arxiv.org/abs/1706.03762)", "Roe 2018, *T*, [doi:10.1/AB](https://doi.org/10.1/AB)"]
+    found = book_sources.gather([(1, "- " + "\n- ".join(said), "")], known)
+    assert [work.words for work in found] == ["Doe 2017, *Attention*", "Roe 2018, *T*"]
+
+
+def test_every_paper_has_a_title_and_every_title_a_paper() -> None:
+    found = book_refs.works(ROOT)
+    cited = {book_sources.same(url): work for work in found for url in work.links.values()}
+    for name in book_refs.titles(ROOT):
+        assert name in cited, f"book/works.yml: no lesson cites {name}"
+    for name, work in cited.items():
+        if work.paper and name.startswith(("arxiv:", "doi:")):
+            bare = re.fullmatch(r"[^*]* \d{4}( \(.*\))?", work.words)
+            assert not bare, f"{work.words}: give its title in the lesson's Sources, or in book/works.yml as {name}"
+            assert work.words.count("*") <= 2, work.words
 
 
 def test_career_lists_are_whole() -> None:
